@@ -1,0 +1,6 @@
+"""python -m zoo, also under accelerate launch."""
+
+from zoo.cli import main
+
+if __name__ == "__main__":
+    main()

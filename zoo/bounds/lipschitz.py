@@ -1,0 +1,134 @@
+"""Lipschitz bound: one forward pass is the proof, at every eps at once.
+
+Shapes: B batch, C/H/W image, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.bounds.base import Bound, Margins, bounds
+from zoo.boxes import Box, check_pixels
+from zoo.eps import round_up
+from zoo.errors import UsageError
+from zoo.margins import margins_of, worst
+from zoo.rules import Rounded, check_certifiable, forward_error
+
+_UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Margins that fall linearly: margins_BK(eps) = start_BK - slope * eps, in float64."""
+
+    start_BK: Tensor
+    slope: float
+
+    def at(self, eps: Fraction, y_B: Tensor) -> Tensor:
+        """margins_BK at eps, column y 0."""
+        loss = round_up(Fraction(self.slope) * eps)
+        return (self.start_BK - loss).scatter(1, y_B[:, None], 0.0)
+
+    def radius(self, y_B: Tensor) -> Tensor:
+        """Largest eps with all margins positive, rounded down; 0 if there is none."""
+        return (worst(self.start_BK, y_B) / self.slope * (1 - 2.0**-50)).clamp_min(0)
+
+
+@bounds.register("lipschitz")
+class Lipschitz(Bound):
+    """margins - 2 * L * eps, for a model whose logits are L-Lipschitz in l_inf on raw pixels.
+
+    L = model.lipschitz; the box's clipping to [0, 1] is not used. Rounding is accounted for by a
+    running bound E on the error of each logit (see zoo.rules.forward_error): with u the unit
+    roundoff and K the number of roundings on a path,
+
+        exact function:     m - (E_y + E_k) - 2 L eps
+        program at any x':  m - (E_y + E_k)(2 + 4 K u) - (2 + 3 K u) L eps
+
+    The second holds since a rounding error is at most u times a computed magnitude, which changes
+    by at most L eps plus errors within the ball: E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while
+    K u <= 1e-3. Each is lessened by 8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64
+    arithmetic of the test itself.
+    """
+
+    name: ClassVar[str] = "lipschitz"
+
+    def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        check_certifiable(model)
+        margins_BK = margins_of(model(box.x_BCHW), y_B)
+        return (margins_BK - 2 * _constant(model) * round_up(box.eps)).scatter(1, y_B[:, None], 0)
+
+    def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        return self.real_line(model, box.x_BCHW, y_B).at(box.eps, y_B)
+
+    def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        return self.deployed_line(model, box.x_BCHW, y_B)[0].at(box.eps, y_B)
+
+    def real_line(self, model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Line:
+        """Margins of the exact function, evaluated in the model's dtype (float64 for tightness)."""
+        logits = _logits(model, x_BCHW)
+        return _line(logits, y_B, errors=1.0, slope=2 * _constant(model))
+
+    def deployed_line(self, model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> tuple[Line, Tensor]:
+        """Margins of the program on any float image in the ball, and its logits_BK at the centre."""
+        logits = _logits(model, x_BCHW)
+        growth = logits.num_roundings * _UNIT[logits.value.dtype]
+        assert growth <= 1e-3, "the error bound over the ball needs K u <= 1e-3"
+        slope = (2 + 3 * growth) * _constant(model)
+        return _line(logits, y_B, errors=2 + 4 * growth, slope=slope), logits.value
+
+    def sweep(
+        self,
+        model: nn.Module,
+        model64: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        radii: Sequence[Fraction],
+        clip: bool,
+    ) -> Iterator[Margins]:
+        real = self.real_line(model64, x_BCHW.double(), y_B)
+        deployed, logits_BK = self.deployed_line(model, x_BCHW, y_B)
+        naive_BK = margins_of(logits_BK, y_B)
+        radius_B = torch.minimum(real.radius(y_B), deployed.radius(y_B))
+        for eps in radii:
+            yield Margins(
+                (naive_BK - 2 * _constant(model) * round_up(eps)).scatter(1, y_B[:, None], 0),
+                real.at(eps, y_B),
+                deployed.at(eps, y_B),
+                radius_B,
+            )
+
+
+def _constant(model: nn.Module) -> float:
+    constant = getattr(model, "lipschitz", None)
+    if not isinstance(constant, float):
+        raise UsageError(
+            f"bound lipschitz: {type(model).__name__} has no Lipschitz constant\n"
+            "  use another bound: zoo certify --bound interval"
+        )
+    return constant
+
+
+def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
+    """Logits with their error bounds; the pixels themselves are exact."""
+    check_certifiable(model)
+    check_pixels(x_BCHW)
+    no_error = torch.zeros((), dtype=torch.float64, device=x_BCHW.device)
+    return forward_error(model, Rounded(x_BCHW, no_error, 0), _UNIT[x_BCHW.dtype])
+
+
+def _line(logits: Rounded, y_B: Tensor, errors: float, slope: float) -> Line:
+    f_BK = logits.value.double()
+    # SOUND: the errors are themselves float64 sums of at most a few thousand roundings.
+    error_BK = logits.error.expand_as(f_BK) * (errors * (1 + 2.0**-20))
+    unit = 8 * _UNIT[torch.float64]
+    start_BK = margins_of(f_BK, y_B)
+    for term_BK in (error_BK, unit * f_BK.abs()):
+        start_BK = start_BK - (term_BK + term_BK.gather(1, y_B[:, None]))
+    return Line(start_BK, slope * (1 + unit))

@@ -1,0 +1,101 @@
+"""The box: all images within eps of one, the set that every certificate speaks of.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from zoo.eps import Eps, parse_eps, round_down, round_up
+from zoo.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Box:
+    """{x' : |x' - x|_inf <= eps}, intersected with [0, 1]^d when clipped, in pixel units.
+
+    The ball is centred at the stored floating-point pixels, exactly.
+
+    Attributes:
+        x_BCHW: centre.
+        eps: radius, exact.
+        lower_BCHW, upper_BCHW: ends, rounded outward: they hold the whole real box.
+        clip: whether the box is cut to [0, 1].
+    """
+
+    x_BCHW: Tensor
+    eps: Fraction
+    lower_BCHW: Tensor
+    upper_BCHW: Tensor
+    clip: bool
+
+    def inner(self) -> tuple[Tensor, Tensor]:
+        """Ends rounded inward: every float image between them lies in the real box.
+
+        An attacker stays inside these; only a point of the real box refutes a certificate.
+        """
+        radius = round_down(self.eps)
+        lower = _cast_up(_next(self.x_BCHW.double() - radius, math.inf), self.x_BCHW.dtype)
+        upper = _cast_down(_next(self.x_BCHW.double() + radius, -math.inf), self.x_BCHW.dtype)
+        if self.clip:
+            lower, upper = lower.clamp(0, 1), upper.clamp(0, 1)
+        return torch.minimum(lower, self.x_BCHW), torch.maximum(upper, self.x_BCHW)
+
+
+def box(x_BCHW: Tensor, eps: Eps, clip: bool = True) -> Box:
+    """Box around a batch of images.
+
+    Args:
+        x_BCHW: pixels in [0, 1], float32 or float64.
+        eps: radius in pixel units, 0.3, "8/255" or a Fraction.
+        clip: cut the box to valid pixels [0, 1].
+
+    Raises:
+        UsageError: eps is not in [0, 1]; pixels are NaN, outside [0, 1] or of another dtype.
+    """
+    radius = parse_eps(eps)
+    check_pixels(x_BCHW)
+    # SOUND: subtract at least eps, then step past the subtraction's own rounding.
+    x = x_BCHW.double()
+    lower = _cast_down(_next(x - round_up(radius), -math.inf), x_BCHW.dtype)
+    upper = _cast_up(_next(x + round_up(radius), math.inf), x_BCHW.dtype)
+    if clip:
+        lower, upper = lower.clamp(0, 1), upper.clamp(0, 1)
+    return Box(x_BCHW, radius, lower, upper, clip)
+
+
+def check_pixels(x_BCHW: Tensor) -> None:
+    """Refuse what is not a batch of images in pixel units."""
+    if x_BCHW.dtype not in (torch.float32, torch.float64):
+        raise UsageError(
+            f"images are {x_BCHW.dtype}; give float32 or float64 pixels in [0, 1] "
+            "(8-bit images: divide by 255)"
+        )
+    if x_BCHW.ndim != 4:
+        raise UsageError(f"images must have shape (B, C, H, W), got {tuple(x_BCHW.shape)}")
+    # SOUND: written so that a NaN fails the test.
+    if not ((x_BCHW >= 0) & (x_BCHW <= 1)).all():
+        what = "hold NaN" if x_BCHW.isnan().any() else "leave [0, 1]"
+        raise UsageError(
+            f"pixels {what}: raw pixels in [0, 1] are expected\n"
+            "  normalisation is part of the model: do not normalise images before it"
+        )
+
+
+def _next(x: Tensor, towards: float) -> Tensor:
+    return torch.nextafter(x, torch.full_like(x, towards))
+
+
+def _cast_down(x: Tensor, dtype: torch.dtype) -> Tensor:
+    cast = x.to(dtype)
+    return torch.where(cast.double() > x, _next(cast, -math.inf), cast)
+
+
+def _cast_up(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return -_cast_down(-x, dtype)

@@ -1,0 +1,162 @@
+"""The card of a published model: fields, and config.json, where it lies beside timm's own keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+
+from zoo.errors import IntegrityError, NotFoundError
+from zoo.fields import EpsField, Number, Strict
+
+
+class Counts(Strict):
+    """Images of the test split, counted; the meanings are those of zoo.certification.report.Row."""
+
+    n: int
+    n_clean: int
+    n_certified: int
+    n_certified_a: int
+    n_certified_b: int
+    n_certified_naive: int
+    n_falsified: int
+    n_unknown: int
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        if self.n_certified + self.n_falsified + self.n_unknown != self.n_clean:
+            raise ValueError("certified + falsified + unknown must be the clean count")
+        return self
+
+
+class Curve(Strict):
+    """Certified images (A and B) at each eps."""
+
+    eps: tuple[EpsField, ...]
+    n_certified: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _as_long(self) -> Self:
+        if len(self.eps) != len(self.n_certified):
+            raise ValueError("a curve needs one count an eps")
+        return self
+
+
+class Training(Strict):
+    """How the weights came to be: enough to make them again."""
+
+    recipe: dict[str, Any]
+    seed: int
+    selected_epoch: int
+    validation_certified_acc: Number
+    seconds: Number
+    device: str
+    torch: str
+    python: str
+    zoo: str
+    commit: str
+
+
+class Card(Strict):
+    """A published model.
+
+    Attributes:
+        arch_args: arguments of the architecture that make this net.
+        mean, std: the normalisation that was folded into the weights, in pixel units.
+        sha256, bytes: of model.safetensors.
+        split_sha256: of the test images and labels that were counted.
+        curve: certified counts at 41 eps.
+        reported: what a paper reports for the method, in percent; not ours.
+    """
+
+    name: str
+    arch: str
+    arch_args: dict[str, Any]
+    mean: tuple[float, ...]
+    std: float
+    data: str
+    split: str
+    split_sha256: str
+    norm: str = "linf"
+    eps: EpsField
+    clip: bool
+    bound: str
+    counts: Counts
+    attack: str
+    curve: Curve
+    dtype: str
+    device: str
+    torch: str
+    sha256: str
+    bytes: int
+    params: int
+    training: Training
+    source: str
+    reported: dict[str, Number] = {}
+    license: str = "Apache-2.0"
+    date: str
+
+    def percent(self, count: int) -> float:
+        """A count as a percentage of the split."""
+        return round(100 * count / self.counts.n, 2)
+
+    @property
+    def clean_acc(self) -> float:
+        """Clean accuracy in percent."""
+        return self.percent(self.counts.n_clean)
+
+    @property
+    def certified_acc(self) -> float:
+        """Certified accuracy in percent, at the card's eps."""
+        return self.percent(self.counts.n_certified)
+
+    @property
+    def empirical_acc(self) -> float | None:
+        """Accuracy under the card's attack in percent."""
+        if self.attack == "none":
+            return None
+        return self.percent(self.counts.n_certified + self.counts.n_unknown)
+
+    def to_config(self) -> dict[str, Any]:
+        """Content of config.json: timm's keys, so that its local-dir: and hf-hub: work, and ours.
+
+        Pixels go into the net raw, so timm's normalisation is that of mean 0 and std 1.
+        """
+        size = self.arch_args["img_size"]
+        return {
+            "architecture": self.arch,
+            "num_classes": self.arch_args["num_classes"],
+            "model_args": self.arch_args,
+            "pretrained_cfg": {
+                "tag": self.name.partition(".")[2],
+                "input_size": [self.arch_args["in_chans"], size, size],
+                "fixed_input_size": True,
+                "crop_pct": 1.0,
+                "mean": [0.0],
+                "std": [1.0],
+                "num_classes": self.arch_args["num_classes"],
+                "license": self.license,
+            },
+            "zoo": self.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        """The card in a weight folder.
+
+        Raises:
+            NotFoundError: no config.json there.
+            IntegrityError: one that holds no valid card.
+        """
+        path = folder / "config.json"
+        if not path.is_file():
+            raise NotFoundError(
+                f"{folder} is not a weight folder: it has no config.json\n"
+                "  zoo publish RUN makes one; zoo list shows those that come with the zoo"
+            )
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8"))["zoo"])
+        except (ValidationError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{path} holds no valid model card: {error}") from None

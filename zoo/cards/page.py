@@ -1,0 +1,96 @@
+"""The model card as a page: README.md of a weight folder, in the Hugging Face layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from zoo.cards.card import Card
+from zoo.eps import format_eps
+
+_PAGE = """\
+---
+{{ front_matter }}---
+# {{ card.name }}
+
+{{ card.source }}. Certified on {{ card.data }} within ε = {{ eps }} (ℓ∞, pixels in [0, 1]\
+{{ ", perturbed images stay in [0, 1]" if card.clip }}), {{ card.counts.n }} {{ card.split }} images.
+
+| | images | % |
+|---|---|---|
+| classified correctly | {{ card.counts.n_clean }} | {{ "%.2f" | format(card.clean_acc) }} |
+| under attack, {{ card.attack }} | {{ card.counts.n_certified + card.counts.n_unknown }} | \
+{{ "%.2f" | format(card.empirical_acc) if card.empirical_acc is not none else "" }} |
+| **certified (A and B)** | **{{ card.counts.n_certified }}** | \
+**{{ "%.2f" | format(card.certified_acc) }}** |
+| A: the exact function of these float32 weights | {{ card.counts.n_certified_a }} | \
+{{ "%.2f" | format(card.percent(card.counts.n_certified_a)) }} |
+| B: the {{ card.dtype }} program on every {{ card.dtype }} image in the box | \
+{{ card.counts.n_certified_b }} | {{ "%.2f" | format(card.percent(card.counts.n_certified_b)) }} |
+| rounding ignored | {{ card.counts.n_certified_naive }} | \
+{{ "%.2f" | format(card.percent(card.counts.n_certified_naive)) }} |
+{% for name, value in card.reported.items() %}| {{ name }}, as the paper reports it | | {{ value }} |
+{% endfor %}
+Bound: {{ card.bound }}. Verdict of every image: `certificates.csv`.
+Weights: sha256 `{{ card.sha256 }}`, {{ card.params }} parameters, {{ card.bytes }} bytes.
+Test split: sha256 `{{ card.split_sha256 }}`.
+
+## Use
+
+```python
+import zoo
+
+model = zoo.load("{{ card.name }}")
+report = zoo.evaluate(model)
+```
+
+## Check
+
+```
+zoo certify {{ card.name }}
+```
+
+## Make again
+
+```
+zoo train {{ card.name }} seed={{ card.training.seed }}
+```
+
+Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ card.training.torch }},
+{{ card.training.seconds }} s on {{ card.training.device }}. The weights are those of epoch \
+{{ card.training.selected_epoch }}, chosen without test images.
+"""
+
+
+def render_page(card: Card) -> str:
+    """README.md of a card."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+    front_matter = yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True)
+    page = environment.from_string(_PAGE)
+    return page.render(card=card, eps=format_eps(card.eps), front_matter=front_matter)
+
+
+def _front_matter(card: Card) -> dict[str, Any]:
+    """Metadata that the Hub reads, results in its model-index form."""
+    metrics: list[dict[str, Any]] = [
+        {"type": "accuracy", "value": card.clean_acc},
+        {
+            "type": "certified_accuracy",
+            "value": card.certified_acc,
+            "args": {"norm": card.norm, "eps": format_eps(card.eps), "bound": card.bound},
+        },
+    ]
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": card.data, "name": card.data, "split": card.split},
+        "metrics": metrics,
+    }
+    return {
+        "license": card.license.lower(),
+        "library_name": "zoo",
+        "pipeline_tag": "image-classification",
+        "tags": ["certified-robustness", "linf"],
+        "model-index": [{"name": card.name, "results": [result]}],
+    }

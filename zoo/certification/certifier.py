@@ -1,0 +1,135 @@
+"""Certify batches: a model, a bound, and the two senses in which a verdict must hold.
+
+Shapes: B batch, C/H/W image, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from zoo.bounds import bounds
+from zoo.boxes import check_pixels
+from zoo.certification.certificate import Certificate
+from zoo.certification.numerics import strict_numerics
+from zoo.eps import Eps, parse_eps
+from zoo.errors import UsageError
+from zoo.margins import margins_of, worst
+from zoo.rules import check_certifiable
+
+
+class Certifier:
+    """A model that has been checked, its float64 twin, and a bound.
+
+    Args:
+        model: in eval mode, float32 or float64.
+        bound: name of a sound bound; "auto" takes the model card's, else the model's default.
+
+    Raises:
+        UsageError: a model or bound that certifies nothing (finite p, train mode, half precision,
+            an estimate), or an unknown bound.
+        IntegrityError: weights that are not finite.
+    """
+
+    def __init__(self, model: nn.Module, bound: str = "auto"):
+        check_certifiable(model)
+        if bound == "auto":
+            card = getattr(model, "card", None)
+            bound = card.bound if card is not None else getattr(model, "default_bound", "interval")
+        self.bound = bounds[bound]()
+        if not self.bound.sound:
+            raise UsageError(f"bound {bound} is an estimate: it can train a model, never certify")
+        self.model = model
+        self._model64 = copy.deepcopy(model).double()
+
+    @torch.no_grad()
+    def __call__(
+        self, x_BCHW: Tensor, y_B: Tensor, radii: Sequence[Fraction], *, clip: bool = True
+    ) -> list[Certificate]:
+        """One certificate at each eps.
+
+        Raises:
+            UsageError: images or labels that do not fit the model.
+        """
+        self._check(x_BCHW, y_B)
+        with strict_numerics():
+            preds_B = strict_argmax(self.model(x_BCHW))
+            sweep = self.bound.sweep(self.model, self._model64, x_BCHW, y_B, radii, clip)
+            certificates = []
+            for eps, margins in zip(radii, sweep, strict=True):
+                naive_B, real_B, deployed_B = (
+                    worst(margins_BK, y_B).double()
+                    for margins_BK in (margins.naive_BK, margins.real_BK, margins.deployed_BK)
+                )
+                margin_B = torch.minimum(real_B, deployed_B)
+                certificates.append(
+                    Certificate(
+                        eps=eps,
+                        bound=self.bound.name,
+                        clip=clip,
+                        labels_B=y_B,
+                        preds_B=preds_B,
+                        # SOUND: written so that 0 and NaN are not certified.
+                        naive_B=naive_B > 0,
+                        real_B=real_B > 0,
+                        deployed_B=deployed_B > 0,
+                        margin_B=margin_B,
+                        slack_B=naive_B - margin_B,
+                        radius_B=margins.radius_B,
+                    )
+                )
+        return certificates
+
+    def _check(self, x_BCHW: Tensor, y_B: Tensor) -> None:
+        check_pixels(x_BCHW)
+        wanted = getattr(self.model, "input_shape", None)
+        if wanted is not None and tuple(x_BCHW.shape[1:]) != tuple(wanted):
+            raise UsageError(
+                f"the model takes images of shape {tuple(wanted)}, got {tuple(x_BCHW.shape[1:])}"
+            )
+        dtype = next(self.model.parameters()).dtype
+        if x_BCHW.dtype != dtype:
+            raise UsageError(f"the model is {dtype}, the images are {x_BCHW.dtype}")
+        if y_B.shape != x_BCHW.shape[:1] or y_B.dtype != torch.int64:
+            raise UsageError(
+                f"labels must be int64 of shape ({len(x_BCHW)},), "
+                f"got {y_B.dtype} of shape {tuple(y_B.shape)}"
+            )
+        classes = getattr(self.model, "num_classes", None)
+        if classes is not None and bool(((y_B < 0) | (y_B >= classes)).any()):
+            raise UsageError(f"labels must lie in 0..{classes - 1}")
+
+
+def certify(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    eps: Eps,
+    *,
+    bound: str = "auto",
+    clip: bool = True,
+) -> Certificate:
+    """Prove, image by image, that no perturbation within eps changes the class.
+
+    Args:
+        model: in eval mode; pixels go in raw.
+        x: images (B, C, H, W) in [0, 1].
+        y: labels (B,).
+        eps: radius in pixel units, 0.1, "8/255" or a Fraction.
+        bound: "lipschitz", "interval" or "auto".
+        clip: perturbed images stay in [0, 1].
+
+    Raises:
+        UsageError, IntegrityError: see Certifier.
+    """
+    return Certifier(model, bound)(x, y, [parse_eps(eps)], clip=clip)[0]
+
+
+def strict_argmax(logits_BK: Tensor) -> Tensor:
+    """Class of the largest logit; -1 where it is not larger than every other, or is NaN."""
+    preds_B = logits_BK.argmax(1)
+    return torch.where(worst(margins_of(logits_BK, preds_B), preds_B) > 0, preds_B, -1)

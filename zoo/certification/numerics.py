@@ -1,0 +1,59 @@
+"""The arithmetic that certificates are stated for: IEEE, round to nearest, no reduced precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from zoo.errors import UsageError, ZooError
+
+
+def _precisions() -> list[Any]:
+    """Everything in torch that has an fp32_precision; the general setting first, it resets others."""
+    backends: Any = torch.backends
+    return [
+        backends,
+        backends.cuda.matmul,
+        backends.cudnn.conv,
+        backends.cudnn.rnn,
+        backends.mkldnn.matmul,
+        backends.mkldnn.conv,
+        backends.mkldnn.rnn,
+    ]
+
+
+def snapshot() -> dict[str, Any]:
+    """The settings that decide how torch rounds."""
+    return {
+        "fp32_precision": [owner.fp32_precision for owner in _precisions()],
+        "autocast": torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"),
+    }
+
+
+@contextmanager
+def strict_numerics() -> Iterator[None]:
+    """Run with IEEE float32 and float64 only, then restore what was set before.
+
+    Raises:
+        UsageError: inside autocast, whose casts nothing can undo here.
+        ZooError: a setting changed while certifying.
+    """
+    if snapshot()["autocast"]:
+        raise UsageError("cannot certify under autocast: leave torch.autocast first")
+    before = [owner.fp32_precision for owner in _precisions()]
+    try:
+        for owner in _precisions():
+            owner.fp32_precision = "ieee"
+        # SOUND: subnormals are kept, so that a - b > 0 if and only if a > b.
+        torch.set_flush_denormal(False)
+        with torch.backends.nnpack.flags(enabled=False):
+            entered = snapshot()
+            yield
+            if snapshot() != entered:
+                raise ZooError(f"rounding settings changed while certifying: {snapshot()}")
+    finally:
+        for owner, precision in zip(_precisions(), before, strict=True):
+            owner.fp32_precision = precision

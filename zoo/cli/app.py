@@ -1,0 +1,57 @@
+"""The zoo command: verbs, exit codes, signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from zoo.cli.attack import attack
+from zoo.cli.certify import certify
+from zoo.cli.env import env
+from zoo.cli.info import info
+from zoo.cli.list import list_
+from zoo.cli.plot import plot
+from zoo.cli.publish import publish
+from zoo.cli.recipe import recipe
+from zoo.cli.train import train
+from zoo.errors import ZooError
+
+app = typer.Typer(
+    name="zoo",
+    help="Certifiably robust image classifiers: take one, train one, certify it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("list")(list_)
+app.command()(info)
+app.command()(certify)
+app.command()(attack)
+app.command()(train)
+app.command()(publish)
+app.add_typer(recipe, name="recipe")
+app.command()(plot)
+app.command()(env)
+
+
+def main() -> NoReturn:
+    """Run the command line; the exit code says what kind of error ended it (zoo.errors)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except ZooError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwind, so that a command can print what it has, and exit as the shell expects."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,12 @@
+"""Options that every command has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print names or paths only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print all columns.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -1,0 +1,52 @@
+"""zoo train: a recipe to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import Debug, Json, Quiet, Verbose
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.sub=value settings to change.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. Default: runs/<recipe>-seed<seed>.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the recipe, do nothing.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train a recipe. Several GPUs: accelerate launch -m zoo train RECIPE."""
+    from zoo.cli.show import print_json
+    from zoo.errors import UsageError
+    from zoo.recipes import load_recipe
+
+    changes = {}
+    for text in overrides or []:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{text!r} is not key=value\n  for example: schedules.lr.start=0.01")
+        changes[key] = value
+    resolved = load_recipe(recipe, changes)
+    if dry_run:
+        from zoo.cli.recipe import print_recipe
+
+        print_recipe(resolved, json=json)
+        return
+    from zoo.training import train as run_training
+
+    run = run_training(resolved, out=out, quiet=quiet)
+    if json:
+        print_json([{"run": str(run.path)} | run.summary()])
+    else:
+        print(run.path)

@@ -1,0 +1,93 @@
+"""Decode image files (PNG, JPEG, ...) of one size into one uint8 tensor.
+
+Shapes: N images, C/H/W channel, height, width.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import IntegrityError, UsageError
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image not yet decoded: where it comes from (for messages), and its file or its bytes."""
+
+    where: str
+    content: Path | bytes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the images of a data set have in common; mode is L (one grey channel) or RGB."""
+
+    height: int
+    width: int
+    mode: str
+
+
+def common_layout(images: Sequence[EncodedImage]) -> Layout:
+    """Size and mode of the images, of which only the headers are read; grey only if all are.
+
+    Raises:
+        UsageError: the first image of another size than the one before it, or not of 8 bits.
+        IntegrityError: a file that is not an image.
+    """
+    size: tuple[int, int] | None = None
+    grey = True
+    for image in images:
+        with _opened(image) as file:
+            found, mode = file.size, file.mode
+        if size is not None and found != size:
+            raise UsageError(
+                f"images are not of one size: {image.where} is {found[0]}x{found[1]}, "
+                f"those before it {size[0]}x{size[1]}\n"
+                "  resize or crop all images to one size first"
+            )
+        if mode.startswith(("I", "F")):
+            raise UsageError(
+                f"{image.where} has more than 8 bits a channel (mode {mode})\n"
+                "  convert the images to 8 bits first, so that you choose how to round"
+            )
+        size, grey = found, grey and mode == "L"
+    assert size is not None, "a layout needs an image"
+    return Layout(height=size[1], width=size[0], mode="L" if grey else "RGB")
+
+
+def decode(images: Sequence[EncodedImage], layout: Layout) -> Tensor:
+    """Pixels x_NCHW of images that have a layout; an alpha channel is dropped.
+
+    Raises:
+        IntegrityError: a file that is cut short or broken.
+    """
+    channels = 1 if layout.mode == "L" else 3
+    x_NHWC = np.empty((len(images), layout.height, layout.width, channels), np.uint8)
+    for i, image in enumerate(images):
+        with _opened(image) as file:
+            same_mode = file if file.mode == layout.mode else file.convert(layout.mode)
+            x_NHWC[i] = np.atleast_3d(np.asarray(same_mode))  # a grey image has no channel axis
+    return rearrange(torch.from_numpy(x_NHWC), "n h w c -> n c h w").contiguous()
+
+
+@contextmanager
+def _opened(image: EncodedImage) -> Iterator[Image.Image]:
+    content = image.content
+    try:
+        with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as file:
+            yield file
+    # PIL says "broken" with a different class for each format.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise IntegrityError(
+            f"{image.where} cannot be decoded: {error}\n  the file is damaged or is not an image"
+        ) from error

@@ -1,0 +1,32 @@
+"""Field types of recipes and cards: numbers as people write them, eps kept exact, no unknown keys."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from zoo.eps import format_eps, parse_eps
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+def parse_number(value: Any) -> Any:
+    """A number from what YAML left a string: 1e-3, 8/255, inf."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(Fraction(value)) if "/" in value else float(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is not a number") from None
+
+
+Number = Annotated[float, BeforeValidator(parse_number)]
+EpsField = Annotated[
+    Fraction, BeforeValidator(parse_eps), PlainSerializer(format_eps, return_type=str)
+]

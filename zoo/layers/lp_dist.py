@@ -1,0 +1,167 @@
+"""LpDist: layers whose neurons are l_p distances, fully connected and convolutional.
+
+Shapes: B batch, I in features, O out features, C/H/W image, h/w kernel, N rows (B, or B * L for L
+positions of a kernel).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.ops import linf_dist_bounds, lp_dist
+from zoo.rules import Rounded, exact, forward_error, interval, obstacle
+from zoo.rules.forward_error import FLUSH
+from zoo.rules.interval import Widen
+
+# Where a unit starts as the identity, one weight lies this far from any normalised input, so that
+# |x_i + 10| = x_i + 10 wins the maximum (reference implementation of arXiv:2110.06850).
+IDENTITY_OFFSET = -10.0
+
+
+class LpDist(nn.Module, ABC):
+    """y_o = ||x - w_o||_p + b_o (Zhang et al. 2021, arXiv:2102.05363, Eq. 3).
+
+    1-Lipschitz from l_inf to l_inf at p = inf; at finite p only I^(1/p)-Lipschitz, so nothing is
+    certified there. Weights start standard normal.
+
+    Attributes:
+        p: the exponent; training raises it, inf is the published net.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, weight_shape: tuple[int, ...], *, bias: bool, identity: bool):
+        super().__init__()
+        self.p = math.inf
+        self.weight = nn.Parameter(torch.randn(weight_shape))
+        self.bias = nn.Parameter(torch.zeros(weight_shape[0])) if bias else None
+        num_out, num_in = weight_shape[:2]
+        if identity and num_in <= num_out:
+            centre = tuple(size // 2 for size in weight_shape[2:])
+            out = torch.arange(num_out)
+            with torch.no_grad():
+                self.weight[(out, out % num_in, *centre)] = IDENTITY_OFFSET
+
+    @property
+    def weight_OI(self) -> Tensor:
+        """The weights as rows, whatever the layer's kernel shape."""
+        return rearrange(self.weight, "o ... -> o (...)")
+
+    @abstractmethod
+    def rows(self, x: Tensor) -> Tensor:
+        """The layer's input as rows x_NI, one for each distance vector that is computed."""
+
+    @abstractmethod
+    def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
+        """Rows of distances in the shape of the layer's output for input x."""
+
+    def shift(self, y_NO: Tensor) -> Tensor:
+        """Distances plus bias."""
+        return y_NO if self.bias is None else y_NO + self.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.unrows(self.shift(lp_dist(self.rows(x), self.weight_OI, self.p)), x)
+
+    def extra_repr(self) -> str:
+        return f"{list(self.weight.shape)}, bias={self.bias is not None}, p={self.p:g}"
+
+
+class LpDistLinear(LpDist):
+    """Fully connected distance layer, (B, I) to (B, O).
+
+    Args:
+        bias: add a trainable b_o (otherwise 0; a MeanShift follows).
+        identity: start as y_o = x_(o mod I) up to a constant, where I <= O.
+    """
+
+    def __init__(self, num_in: int, num_out: int, *, bias: bool = False, identity: bool = False):
+        super().__init__((num_out, num_in), bias=bias, identity=identity)
+
+    def rows(self, x: Tensor) -> Tensor:
+        return x
+
+    def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
+        return y_NO
+
+
+class LpDistConv2d(LpDist):
+    """Convolutional distance layer, (B, C, H, W) to (B, O, H', W'): a distance at each position.
+
+    Args:
+        kernel_size: side of the square kernel.
+        stride, padding: as in torch.nn.Conv2d.
+        bias: add a trainable b_o (otherwise 0; a MeanShift follows).
+        identity: start as y_o = x_(o mod C) at the kernel's centre, up to a constant, where C <= O.
+    """
+
+    pad_value_C: Tensor
+
+    def __init__(
+        self,
+        num_in: int,
+        num_out: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        identity: bool = False,
+    ):
+        shape = (num_out, num_in, kernel_size, kernel_size)
+        super().__init__(shape, bias=bias, identity=identity)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        # 0 behind a Normalize; folding it away turns the value of the border into its mean.
+        self.register_buffer("pad_value_C", torch.zeros(num_in))
+
+    def rows(self, x: Tensor) -> Tensor:
+        pad, (_, _, height, width) = self.padding, x.shape
+        if pad:
+            border_C11 = rearrange(self.pad_value_C, "c -> c 1 1").to(x.dtype)
+            framed = F.pad(x, (pad, pad, pad, pad))
+            inside_HW = F.pad(torch.ones(height, width, device=x.device), (pad, pad, pad, pad))
+            x = torch.where(inside_HW > 0, framed, border_C11)
+        patches = F.unfold(x, self.kernel_size, stride=self.stride)
+        return rearrange(patches, "b i l -> (b l) i")
+
+    def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
+        height = (x.shape[2] + 2 * self.padding - self.kernel_size) // self.stride + 1
+        return rearrange(y_NO, "(b h w) o -> b o h w", b=x.shape[0], h=height)
+
+
+@obstacle.register
+def _(layer: LpDist) -> str | None:
+    if math.isinf(layer.p):
+        return None
+    return f"it runs at p = {layer.p:g}, where it is not 1-Lipschitz; set model.p = math.inf"
+
+
+@interval.register
+def _(layer: LpDist, lower: Tensor, upper: Tensor, widen: Widen = exact):
+    assert math.isinf(layer.p), "intervals are those of p = inf"
+    ends_NO = linf_dist_bounds(layer.rows(lower), layer.rows(upper), layer.weight_OI)
+    lower_NO, upper_NO = widen(*ends_NO)
+    lower_NO = lower_NO.clamp_min(0)  # a distance is never negative, so 0 needs no widening
+    if layer.bias is not None:
+        lower_NO, upper_NO = widen(layer.shift(lower_NO), layer.shift(upper_NO))
+    return layer.unrows(lower_NO, lower), layer.unrows(upper_NO, upper)
+
+
+@forward_error.register
+def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
+    assert math.isinf(layer.p), "the error bound is that of p = inf"
+    z_NO = lp_dist(layer.rows(x.value), layer.weight_OI, layer.p)
+    z, y = layer.unrows(z_NO, x.value), layer.unrows(layer.shift(z_NO), x.value)
+    # A maximum of correctly rounded differences is the correctly rounded distance, whatever the
+    # fan-in or the order; the exact layer passes the largest input error on with gain 1.
+    incoming_B = reduce(x.error.expand_as(x.value), "b ... -> b", "max")
+    error = incoming_B[(slice(None), *[None] * (z.ndim - 1))] + unit * z.double() + FLUSH
+    if layer.bias is None:
+        return x.after(y, error, 1)
+    return x.after(y, error + unit * y.double().abs() + FLUSH, 2)

@@ -1,0 +1,87 @@
+"""MeanShift: centring without scaling, the only normalisation that keeps a layer 1-Lipschitz.
+
+Shapes: B batch, O features or channels, then any further dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from zoo.rules import Rounded, exact, forward_error, interval
+from zoo.rules.forward_error import FLUSH
+from zoo.rules.interval import Widen
+
+
+class MeanShift(nn.Module):
+    """y = x - mean_o (Zhang et al. 2021, arXiv:2102.05363, Section 5.1).
+
+    In training the mean is that of the batch, over all processes, and the gradient flows through
+    it; in eval mode it is the running mean, a constant, and the layer is 1-Lipschitz.
+
+    Args:
+        num_features: size of dimension 1.
+        momentum: weight of the newest batch in the running mean.
+    """
+
+    running_mean_O: Tensor
+
+    def __init__(self, num_features: int, momentum: float = 0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("running_mean_O", torch.zeros(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x - _like_channels(self.running_mean_O, x)
+        mean_O = _mean_over_processes(x)
+        with torch.no_grad():
+            self.running_mean_O.lerp_(mean_O, self.momentum)
+        return x - _like_channels(mean_O, x)
+
+    def extra_repr(self) -> str:
+        return f"{self.running_mean_O.numel()}, momentum={self.momentum}"
+
+
+def _like_channels(mean_O: Tensor, x: Tensor) -> Tensor:
+    """mean_O with as many trailing dimensions of size 1 as x has after its channels."""
+    return mean_O[(slice(None), *[None] * (x.ndim - 2))]
+
+
+def _mean_over_processes(x: Tensor) -> Tensor:
+    """Mean of each channel over the global batch, differentiable in every process's part of it."""
+    others = [dim for dim in range(x.ndim) if dim != 1]
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return x.mean(others)
+    total = x.sum(others)
+    count = torch.full_like(total[:1], x.numel() // x.shape[1])
+    total_and_count = _SumOverProcesses.apply(torch.cat([total, count]))
+    return total_and_count[:-1] / total_and_count[-1]
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce whose gradient is all-reduced too: every process's output depends on every input."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+@interval.register
+def _(layer: MeanShift, lower: Tensor, upper: Tensor, widen: Widen = exact):
+    return widen(layer(lower), layer(upper))
+
+
+@forward_error.register
+def _(layer: MeanShift, x: Rounded, unit: float) -> Rounded:
+    y = layer(x.value)
+    return x.after(y, x.error + unit * y.double().abs() + FLUSH, 1)

@@ -1,0 +1,25 @@
+"""Negate: logits of a distance net, which are larger the nearer an input is to a class."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo.rules import Rounded, exact, forward_error, interval
+from zoo.rules.interval import Widen
+
+
+class Negate(nn.Module):
+    """y = -x, exact in floating point."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -x
+
+
+@interval.register
+def _(layer: Negate, lower: Tensor, upper: Tensor, widen: Widen = exact):
+    return -upper, -lower
+
+
+@forward_error.register
+def _(layer: Negate, x: Rounded, unit: float) -> Rounded:
+    return x.after(-x.value, x.error, 0)

@@ -1,0 +1,67 @@
+"""Normalize: pixels to zero mean and unit scale, as the first layer of a net in training.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from zoo.eps import round_up
+from zoo.errors import UsageError
+from zoo.rules import Rounded, exact, forward_error, interval
+from zoo.rules.forward_error import FLUSH
+from zoo.rules.interval import Widen
+
+
+class Normalize(nn.Module):
+    """y = (x - mean_c) / std with one std for all channels, so that an l_inf ball stays a ball.
+
+    Args:
+        mean: one mean a channel, in pixel units.
+        std: the scale, in pixel units, > 0.
+
+    Raises:
+        UsageError: std is not a positive finite number.
+    """
+
+    mean_C: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: float):
+        super().__init__()
+        if not (std > 0 and math.isfinite(std)):
+            raise UsageError(f"Normalize: std must be one positive number, got {std}")
+        self.register_buffer("mean_C", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    @property
+    def lipschitz(self) -> float:
+        """l_inf Lipschitz constant 1 / std, rounded up."""
+        return round_up(1 / Fraction(self.std.item()))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return (x_BCHW - rearrange(self.mean_C, "c -> c 1 1")) / self.std
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean_C.tolist()}, std={self.std.item():.4g}"
+
+
+@interval.register
+def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact):
+    # Two roundings an end, so two widenings. Both operations are increasing in x.
+    return widen(*widen(layer(lower), layer(upper)))
+
+
+@forward_error.register
+def _(layer: Normalize, x: Rounded, unit: float) -> Rounded:
+    y = layer(x.value)
+    # x - mean and the division round by one unit of |y| each; 1.01 covers their product.
+    error = x.error * layer.lipschitz + 2 * 1.01 * unit * y.double().abs() + 2 * FLUSH
+    return x.after(y, error, 2)

@@ -1,0 +1,6 @@
+"""Architectures, entered in timm's registry by importing this package; adding one = adding a file."""
+
+from zoo.models.fold import fold, unfold
+from zoo.models.linf_dist_mlp import LinfDistMLP
+
+__all__ = ["LinfDistMLP", "fold", "unfold"]

@@ -1,0 +1,138 @@
+"""l_inf-distance nets: fully connected, 1-Lipschitz by construction.
+
+Zhang et al. 2021, arXiv:2102.05363; training by arXiv:2110.06850.
+Shapes: B batch, K classes, C/H/W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import Tensor, nn
+
+from zoo.errors import UsageError
+from zoo.layers import LpDist, LpDistLinear, MeanShift, Negate, Normalize
+from zoo.rules import Rounded, exact, forward_error, interval
+from zoo.rules.interval import Widen
+
+
+class LinfDistMLP(nn.Module):
+    """logits = -(dist_depth o ... o dist_1)(x), every dist_l an LpDistLinear.
+
+    In training a Normalize comes first and a MeanShift behind each hidden layer; `folded`, both are
+    absorbed into weights and biases (see zoo.models.fold) and the net takes raw pixels.
+
+    Args:
+        depth: number of distance layers, the output layer included.
+        width: units in each hidden layer.
+        num_classes, in_chans, img_size: as in timm; images are (in_chans, img_size, img_size).
+        mean, std: what Normalize subtracts (one a channel, or one for all) and divides by, in pixel
+            units.
+        folded: build the published form.
+    """
+
+    default_bound = "lipschitz"
+
+    def __init__(
+        self,
+        depth: int,
+        width: int = 5120,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        img_size: int = 32,
+        mean: float | Sequence[float] = 0.0,
+        std: float = 1.0,
+        folded: bool = False,
+    ):
+        super().__init__()
+        mean_C = list(mean) if isinstance(mean, Sequence) else [float(mean)] * in_chans
+        if min(depth, width, num_classes, in_chans, img_size) < 1 or len(mean_C) != in_chans:
+            raise UsageError(
+                f"LinfDistMLP: sizes must be positive and mean must have in_chans = {in_chans} "
+                f"entries, got depth={depth}, width={width}, num_classes={num_classes}, "
+                f"img_size={img_size}, mean={mean_C}"
+            )
+        self.num_classes, self.num_features, self.folded = num_classes, width, folded
+        self.input_shape = (in_chans, img_size, img_size)
+        self.config: dict[str, Any] = {
+            "width": width,
+            "num_classes": num_classes,
+            "in_chans": in_chans,
+            "img_size": img_size,
+        }
+        layers: dict[str, nn.Module] = {} if folded else {"normalize": Normalize(mean_C, std)}
+        layers["flatten"] = nn.Flatten()
+        num_in = in_chans * img_size * img_size
+        for i in range(1, depth):
+            layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
+            if not folded:
+                layers[f"shift{i}"] = MeanShift(width)
+            num_in = width
+        layers[f"dist{depth}"] = LpDistLinear(num_in, num_classes, bias=True)
+        layers["negate"] = Negate()
+        self.layers = nn.Sequential()
+        for name, layer in layers.items():
+            self.layers.add_module(name, layer)
+
+    @property
+    def lipschitz(self) -> float:
+        """l_inf Lipschitz constant of each logit at p = inf in eval mode, in raw pixels."""
+        first = self.layers[0]
+        return first.lipschitz if isinstance(first, Normalize) else 1.0
+
+    @property
+    def p(self) -> float:
+        """Exponent of all distance layers; assign to set it for the whole model."""
+        return next(layer.p for layer in self.layers if isinstance(layer, LpDist))
+
+    @p.setter
+    def p(self, p: float) -> None:
+        if not p >= 1:
+            raise UsageError(f"p must be at least 1, got {p}")
+        for layer in self.layers:
+            if isinstance(layer, LpDist):
+                layer.p = float(p)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.layers(x_BCHW)
+
+
+@interval.register
+def _(layer: LinfDistMLP, lower: Tensor, upper: Tensor, widen: Widen = exact):
+    return interval(layer.layers, lower, upper, widen)
+
+
+@forward_error.register
+def _(layer: LinfDistMLP, x: Rounded, unit: float) -> Rounded:
+    return forward_error(layer.layers, x, unit)
+
+
+def _register(depth: int) -> None:
+    """Enter ``linf_dist_mlp<depth>`` in timm's registry."""
+
+    def create(pretrained: bool = False, **kwargs: Any) -> LinfDistMLP:
+        return build_model_with_cfg(LinfDistMLP, create.__name__, pretrained, depth=depth, **kwargs)
+
+    create.__name__ = create.__qualname__ = f"linf_dist_mlp{depth}"
+    create.__doc__ = f"l_inf-distance net with {depth} layers (Zhang et al. 2021)."
+    globals()[create.__name__] = register_model(create)
+
+
+# Pixels go in raw: normalisation is part of the model, so timm's own must do nothing.
+default_cfgs = generate_default_cfgs(
+    {
+        f"linf_dist_mlp{depth}": {
+            "input_size": (3, 32, 32),
+            "num_classes": 10,
+            "mean": (0.0,),
+            "std": (1.0,),
+            "crop_pct": 1.0,
+            "fixed_input_size": True,
+        }
+        for depth in range(3, 8)
+    }
+)
+for _depth in range(3, 8):
+    _register(_depth)

@@ -1,0 +1,47 @@
+"""Names: ``arch.data_eps<e>[_variant]`` is shared by a recipe, its weights, its card and its results row."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from zoo.eps import parse_eps
+from zoo.errors import UsageError
+
+# The "_255" branch comes first: otherwise "8_255" would read as eps 8, variant "255".
+_NAME = re.compile(r"^([a-z0-9_]+)\.([a-z0-9_]+?)_eps(\d+_255|\d+(?:\.\d+)?)(?:_([a-z0-9_]+))?$")
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """The parts of a name; ``eps`` is the claim, in pixel units."""
+
+    arch: str
+    data: str
+    eps: Fraction
+    variant: str | None
+
+
+def is_name(text: str) -> bool:
+    """Whether a text has the form of a model name."""
+    return _NAME.match(text) is not None
+
+
+def parse_name(text: str) -> ModelName:
+    """Split a model name into its parts.
+
+    >>> parse_name("sortnet_mlp6.cifar10_jpeg_eps8_255").eps
+    Fraction(8, 255)
+
+    Raises:
+        UsageError: a text of another form.
+    """
+    match = _NAME.match(text)
+    if not match:
+        raise UsageError(
+            f"{text!r} is not a model name\n"
+            "  names read arch.data_eps<e>[_variant], for example linf_dist_mlp5.mnist_eps0.3"
+        )
+    arch, data, eps, variant = match.groups()
+    return ModelName(arch, data, parse_eps(eps.replace("_", "/")), variant)

@@ -1,0 +1,55 @@
+"""What an objective is: settings that a recipe can hold, and a loss that they define."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from zoo.fields import Strict
+from zoo.registry import Registry
+
+if TYPE_CHECKING:  # recipes are checked without torch
+    from torch import Tensor, nn
+
+# Values of the schedules at the present step: eps and lam, say.
+Knobs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to minimise, and the logits_BK of the clean batch that it was computed from."""
+
+    loss: Tensor
+    logits_BK: Tensor
+
+
+class Objective(Strict):
+    """A loss over one batch.
+
+    Attributes:
+        knobs: names of the schedules that the loss reads.
+    """
+
+    knobs: ClassVar[frozenset[str]] = frozenset()
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Initial values of what is trained beside the model, and is never part of it."""
+        return {}
+
+    @abstractmethod
+    def __call__(
+        self,
+        model: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        knobs: Knobs,
+        parameters: Mapping[str, Tensor],
+    ) -> Loss:
+        """Loss of a batch of raw pixels; every eps is in pixel units."""
+
+
+objectives: Registry[type[Objective]] = Registry(
+    "objective", "zoo.objectives", see="docs/guide.md#objectives"
+)

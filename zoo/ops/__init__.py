@@ -1,0 +1,12 @@
+"""Distance ops: what an l_inf-distance net computes, as torch.library ops with a torch reference.
+
+Native kernels are added behind the same ops and change speed only, never the contract:
+p = inf is exact (one rounded subtraction, then a maximum), ties go to the lowest index, NaN in
+gives NaN out, and memory does not grow with B * I * O.
+"""
+
+from zoo.ops.linf_dist import linf_dist
+from zoo.ops.linf_dist_bounds import linf_dist_bounds
+from zoo.ops.lp_dist import lp_dist
+
+__all__ = ["linf_dist", "linf_dist_bounds", "lp_dist"]

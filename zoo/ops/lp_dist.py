@@ -1,0 +1,95 @@
+"""l_p distance: y_bo = (sum_i |x_bi - w_oi|^p)^(1/p), stable in float32 up to p = 1000 and beyond.
+
+Shapes: B batch, O out features, I in features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UsageError
+from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
+from zoo.ops.linf_dist import linf_dist
+
+
+def lp_dist(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
+    """l_p distance between each input and each weight row; p = inf is `linf_dist`.
+
+    y_bo = m * (sum_i (|x_bi - w_oi| / m)^p)^(1/p) with m = max_i |x_bi - w_oi|, so that no power
+    overflows. Gradient (Zhang et al. 2021, arXiv:2102.05363, Section 4.1):
+    dy_bo / dx_bi = sign(x_bi - w_oi) * (|x_bi - w_oi| / y_bo)^(p-1) = -dy_bo / dw_oi,
+    0 for a pair at distance 0.
+
+    Args:
+        x_BI: inputs.
+        w_OI: weights, same dtype and device.
+        p: exponent, 1 <= p <= inf.
+
+    Returns:
+        y_BO >= 0; NaN where a coordinate of the pair is NaN.
+
+    Raises:
+        UsageError: p < 1, shapes, dtypes or devices that do not fit, or I = 0.
+    """
+    if not p >= 1:
+        raise UsageError(f"lp_dist: p must be at least 1, got {p}")
+    if math.isinf(p):
+        return linf_dist(x_BI, w_OI)
+    check_operands("lp_dist", x_BI, w_OI=w_OI)
+    return _lp_dist(x_BI, w_OI, float(p))
+
+
+@torch.library.custom_op("zoo::lp_dist", mutates_args=())
+def _lp_dist(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
+    y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
+    for b, o in blocks(x_BI, w_OI):
+        distance_boI = difference(x_BI[b], w_OI[o]).abs_()
+        max_bo = distance_boI.amax(2)
+        # A pair at distance 0 or inf would divide 0/0 or inf/inf: its distance is the maximum.
+        finite_bo = (max_bo > 0) & (max_bo < math.inf)
+        scale_bo = torch.where(finite_bo, max_bo, 1)
+        sum_bo = distance_boI.div_(scale_bo[..., None]).pow_(p).sum(2)
+        y_BO[b, o] = torch.where(finite_bo, max_bo * sum_bo.pow_(1 / p), max_bo)
+    return y_BO
+
+
+@_lp_dist.register_fake
+def _(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
+    return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
+
+
+@torch.library.custom_op("zoo::lp_dist_backward", mutates_args=())
+def _lp_dist_backward(
+    grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float
+) -> tuple[Tensor, Tensor]:
+    grad_x_BI, grad_w_OI = torch.zeros_like(x_BI), torch.zeros_like(w_OI)
+    for b, o in blocks(x_BI, w_OI):
+        ratio_boI = difference(x_BI[b], w_OI[o])
+        # |x - w| <= y, so a ratio is at most 1 in size and its power can only underflow to 0.
+        ratio_boI.div_(torch.where(y_BO[b, o] == 0, 1, y_BO[b, o])[..., None])
+        slope_boI = ratio_boI.abs().pow_(p - 1).copysign_(ratio_boI)
+        # sum over o of (b, o) x (b, o, I), and over b of (o, b) x (o, b, I)
+        grad_x_BI[b] += torch.einsum("bo,boi->bi", grad_BO[b, o], slope_boI)
+        grad_w_OI[o] -= torch.einsum("bo,boi->oi", grad_BO[b, o], slope_boI)
+    return grad_x_BI, grad_w_OI
+
+
+@_lp_dist_backward.register_fake
+def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x_BI), torch.empty_like(w_OI)
+
+
+def _save(ctx, inputs, output) -> None:
+    x_BI, w_OI, ctx.p = inputs
+    ctx.save_for_backward(x_BI, w_OI, output)
+
+
+def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *_lp_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors, ctx.p), None
+
+
+_lp_dist.register_autograd(_backward, setup_context=_save)
+keep_float32_under_autocast(_lp_dist)

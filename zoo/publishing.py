@@ -1,0 +1,143 @@
+"""Publish: from a finished run to a weight folder whose claims were measured on the written file."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import timm
+import torch
+
+from zoo.attacks import Attack
+from zoo.attacks.pgd import PGD
+from zoo.cards.card import Card, Counts, Curve, Training
+from zoo.cards.index import enter
+from zoo.cards.page import render_page
+from zoo.certification.evaluate import evaluate
+from zoo.certification.report import Report
+from zoo.data.load import load_data
+from zoo.data.pixels import Pixels
+from zoo.errors import UsageError
+from zoo.models import LinfDistMLP, fold
+from zoo.names import parse_name
+from zoo.paths import weights_dir
+from zoo.training.build import build_model
+from zoo.training.run import RunFolder
+from zoo.weights import load_tensors, save_tensors, sha256_of, write_config
+
+CURVE_POINTS = 41
+
+
+def publish(
+    run: str | Path,
+    *,
+    out: str | Path | None = None,
+    attack: Attack | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Fold a run's net, certify and attack it on the test split, and write its weight folder.
+
+    Args:
+        run: a folder that `zoo train` finished.
+        out: folder that holds weight folders and index.json; the zoo's own by default.
+        attack: what certified images must survive; PGD with 100 steps and 5 restarts by default.
+
+    Returns:
+        The new folder, out/<name>.
+
+    Raises:
+        NotFoundError: no finished run there.
+        UsageError: a recipe whose name is no model name, or a name that is taken.
+        FalsifiedError: an attack broke a certified image; nothing is written.
+    """
+    finished = RunFolder.open(run)
+    recipe = finished.recipe
+    arch = parse_name(recipe.name).arch
+    if arch != recipe.model.name:
+        raise UsageError(f"the name {recipe.name} says {arch}, the recipe has {recipe.model.name}")
+    parent = weights_dir() if out is None else Path(out)
+    target = parent / recipe.name
+    if target.exists():
+        raise UsageError(
+            f"{target} exists: published weights never change\n"
+            "  give the recipe a new name (a _variant at its end), or another folder with --out"
+        )
+    test = load_data(recipe.data, "test")
+    model = folded_net(finished, test)
+    parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the finished folder appears in one rename or not at all.
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
+        folder = Path(temporary) / recipe.name
+        folder.mkdir()
+        save_tensors(model, folder / "model.safetensors")
+        # What is measured is the file, read back, not the object that was trained.
+        written = timm.create_model(recipe.model.name, **_arch_args(model)).eval()
+        load_tensors(written, folder / "model.safetensors")
+        attacker = attack or PGD(steps=100, restarts=5)
+        settings = {"data": test, "bound": recipe.bound, "progress": progress}
+        report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
+        grid = [2 * recipe.eps * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
+        curve = evaluate(written, eps=grid, attack=None, **settings)
+        card = _card(finished, written, test, report, curve, grid, folder / "model.safetensors")
+        write_config(folder, card)
+        (folder / "README.md").write_text(render_page(card), encoding="utf-8")
+        report.samples_to_csv(folder / "certificates.csv")
+        shutil.move(folder, target)
+    enter(parent, card)
+    return target
+
+
+def folded_net(run: RunFolder, data: Pixels) -> LinfDistMLP:
+    """The run's selected weights in published form, at p = inf in eval mode."""
+    model = build_model(run.recipe.model, data)
+    if not isinstance(model, LinfDistMLP):
+        raise UsageError(f"publish cannot fold {type(model).__name__}")
+    load_tensors(model, run.path / "model.safetensors")
+    model.p = math.inf
+    return fold(model.eval())
+
+
+def _card(
+    run: RunFolder,
+    model: LinfDistMLP,
+    test: Pixels,
+    report: Report,
+    curve: Report,
+    grid: list[Fraction],
+    weights: Path,
+) -> Card:
+    recipe, row, summary = run.recipe, report.rows[0], run.summary()
+    return Card(
+        name=recipe.name,
+        arch=recipe.model.name,
+        arch_args=_arch_args(model),
+        mean=test.mean,
+        std=test.std,
+        data=row.data,
+        split=row.split,
+        split_sha256=row.split_sha256,
+        eps=recipe.eps,
+        clip=row.clip,
+        bound=row.bound,
+        counts=Counts(**{key: getattr(row, key) for key in Counts.model_fields}),
+        attack=row.attack,
+        curve=Curve(eps=tuple(grid), n_certified=tuple(point.n_certified for point in curve.rows)),
+        dtype=row.dtype,
+        device=row.device,
+        torch=torch.__version__,
+        sha256=sha256_of(weights),
+        bytes=weights.stat().st_size,
+        params=sum(tensor.numel() for tensor in model.parameters()),
+        training=Training(recipe=recipe.model_dump(mode="json"), **summary),
+        source=recipe.source,
+        reported=recipe.reported,
+        date=row.date,
+    )
+
+
+def _arch_args(model: LinfDistMLP) -> dict[str, object]:
+    return model.config | {"folded": True}

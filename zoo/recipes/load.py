@@ -1,0 +1,125 @@
+"""From a recipe's file to a Recipe: one parent, overrides, and all errors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from zoo.errors import NotFoundError, UsageError, unknown
+from zoo.paths import recipes_dir
+from zoo.recipes.schema import Recipe, known_keys
+
+# A recipe is a page of settings; anything larger is not one (and YAML aliases can grow).
+_MAX_BYTES = 65536
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the zoo; parents, which start with "_", are left out."""
+    return sorted(path.stem for path in recipes_dir().glob("*.yaml") if path.stem[0] != "_")
+
+
+def recipe_path(name_or_path: str | Path) -> Path:
+    """File of a recipe that comes with the zoo, or of one that a user wrote.
+
+    Raises:
+        NotFoundError: neither a known name nor a file.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise NotFoundError(f"no recipe file {path}\n  see all recipes: zoo recipe ls")
+        return path
+    if str(name_or_path) not in list_recipes():
+        raise unknown("recipe", str(name_or_path), list_recipes(), see="zoo recipe ls")
+    return recipes_dir() / f"{name_or_path}.yaml"
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read, merge with the parent, override, check.
+
+    Args:
+        overrides: {"schedules.lr.start": 0.01}: dotted keys, as ``a.b=c`` on the command line.
+
+    Raises:
+        NotFoundError: no such recipe or parent.
+        UsageError: all that is wrong with it, a line each.
+    """
+    path = recipe_path(name_or_path)
+    content = _with_parent(path)
+    for key, value in (overrides or {}).items():
+        _override(content, key, value)
+    try:
+        return Recipe.model_validate(content | {"name": path.stem})
+    except ValidationError as error:
+        lines = [_line(detail) for detail in error.errors()]
+        raise UsageError(
+            "\n".join([f"recipe {path.stem} has {len(lines)} error(s)", *lines])
+        ) from None
+
+
+def _with_parent(path: Path) -> dict[str, Any]:
+    content = _read(path)
+    parent = content.pop("parent", None)
+    if parent is None:
+        return content
+    beside = path.parent / f"{parent}.yaml"
+    parent_path = beside if beside.is_file() else recipes_dir() / f"{parent}.yaml"
+    if not parent_path.is_file():
+        raise NotFoundError(f"recipe {path.stem}: no parent recipe {parent!r}")
+    inherited = _read(parent_path)
+    if "parent" in inherited:
+        raise UsageError(f"recipe {parent}: a parent cannot have a parent itself")
+    return _merge(inherited, content)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    if len(text) > _MAX_BYTES:
+        raise UsageError(f"recipe {path} is larger than {_MAX_BYTES} characters")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"recipe {path} must be a mapping of settings")
+    return content
+
+
+def _merge(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge deeply, everything else replaces; a mapping with another name starts afresh."""
+    merged = dict(parent)
+    for key, value in child.items():
+        old = merged.get(key)
+        related = isinstance(old, dict) and isinstance(value, dict)
+        if related and value.get("name", old.get("name")) == old.get("name"):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _override(content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for part in parents:
+        content = content.setdefault(part, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"override {key}: {part} holds no settings of its own")
+    content[last] = yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _line(detail: Any) -> str:
+    place = tuple(part for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ").replace("\n", "\n    ")
+    if detail["type"] == "extra_forbidden":
+        close = get_close_matches(str(place[-1]), known_keys(place[:-1]), n=1)
+        message = "unknown key" + (f"; did you mean {close[0]}?" if close else "")
+    elif detail["type"] == "missing":
+        message = "missing"
+    elif "ctx" not in detail and detail["type"] != "value_error":
+        message += f", got {detail['input']!r}"
+    return f"  {'.'.join(map(str, place)) or 'recipe'}: {message}"

@@ -1,0 +1,154 @@
+"""What a recipe says. Checked without torch; every key is known or refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
+
+from zoo.data.names import check_data_name
+from zoo.eps import format_eps
+from zoo.errors import UsageError, unknown
+from zoo.fields import EpsField, Number, Strict
+from zoo.names import is_name, parse_name
+from zoo.objectives import Objective, objectives
+from zoo.registry import module_names
+from zoo.schedules import Constant, Schedule
+
+
+class ModelSpec(BaseModel):
+    """Architecture by its name in timm's registry, and its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class Optimizer(Strict):
+    """Optimiser by its name in timm, and how it moves.
+
+    Attributes:
+        objective_lr: learning rate of the objective's own parameters, as a share of the schedule's.
+    """
+
+    name: str = "adam"
+    betas: tuple[Number, Number] = (0.9, 0.999)
+    eps: Annotated[Number, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    objective_lr: Annotated[Number, Field(ge=0)] = 1.0
+
+
+class Schedules(Strict):
+    """Functions of progress; eps is the training eps in pixel units, p the exponent of the net."""
+
+    lr: Schedule
+    eps: Schedule
+    p: Schedule = Constant(name="constant", value=float("inf"))
+    lam: Schedule | None = None
+
+    def at(self, t: float) -> dict[str, float]:
+        """Value of each schedule at progress t."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: schedule(t) for name, schedule in given.items() if schedule is not None}
+
+
+class Augmentation(Strict):
+    """Random crop after edge padding by `pad` pixels, and horizontal flips."""
+
+    pad: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+
+
+def _objective(value: Any) -> Any:
+    """The registered objective that a mapping names."""
+    if isinstance(value, Objective) or not isinstance(value, dict):
+        return value
+    return objectives[str(value.get("name"))].model_validate(value)
+
+
+class Recipe(Strict):
+    """A training run: equal recipes and seeds give equal weights on equal machines.
+
+    Attributes:
+        name: of the recipe file, and of the weights it makes.
+        eps: the claim, in pixel units; what certification uses. Training has schedules.eps.
+        train_on: "train" leaves the validation split out; "train+validation" trains on both.
+        select: which weights the run keeps: those of the last epoch, or those with the most
+            certified validation images (never test images) among epochs at p = inf.
+        evaluate_every: epochs between two looks at the validation split.
+        ema: decay of an average of the weights that is kept beside them and then published.
+        source: where method and figures come from.
+        reported: published figures, in percent, for comparison.
+    """
+
+    name: str
+    source: str = ""
+    reported: dict[str, Number] = {}
+    data: str
+    eps: EpsField
+    model: ModelSpec
+    bound: str = "lipschitz"
+    objective: SerializeAsAny[Annotated[Objective, BeforeValidator(_objective)]]
+    optimizer: Optimizer = Optimizer()
+    schedules: Schedules
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    augment: Augmentation = Augmentation()
+    train_on: Literal["train", "train+validation"] = "train"
+    select: Literal["last", "best"] = "last"
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    ema: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @field_validator("data")
+    @classmethod
+    def _known_data(cls, name: str) -> str:
+        check_data_name(name)
+        return name
+
+    @field_validator("bound")
+    @classmethod
+    def _known_bound(cls, name: str) -> str:
+        known = module_names("zoo.bounds")
+        if name not in known:
+            raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        missing = sorted(
+            knob for knob in self.objective.knobs if getattr(self.schedules, knob, None) is None
+        )
+        if missing:
+            raise ValueError(f"the objective reads schedules that are not given: {missing}")
+        if self.select == "best" and self.train_on != "train":
+            raise ValueError("select: best needs validation images: set train_on: train")
+        if is_name(self.name):
+            claimed = parse_name(self.name)
+            if (claimed.data, claimed.eps) != (self.data, self.eps):
+                raise ValueError(
+                    f"the name {self.name} says {claimed.data} at eps {format_eps(claimed.eps)}, "
+                    f"the recipe says {self.data} at eps {format_eps(self.eps)}"
+                )
+        return self
+
+
+def known_keys(path: tuple[str | int, ...]) -> list[str]:
+    """Keys that a recipe knows at a place, for suggestions; [] where there is no fixed set."""
+    model: Any = Recipe
+    for part in path:
+        fields = getattr(model, "model_fields", {})
+        model = fields[part].annotation if part in fields else None
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,84 @@
+"""Registries: a decorator that names a thing, and a lookup that suggests the right name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from zoo.errors import UsageError, ZooError, unknown
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+class Registry(Generic[T]):
+    """Named factories of one kind, collected from the modules of one package.
+
+    A module is found because it lies in the package: adding a file is enough to add an entry.
+
+    Args:
+        kind: what an entry is, for messages ("objective").
+        package: the package whose modules register entries; imported at the first lookup.
+        see: the command or page that lists all entries, for messages.
+    """
+
+    def __init__(self, kind: str, package: str, see: str, error: type[ZooError] = UsageError):
+        self.kind, self.package, self.see, self.error = kind, package, see, error
+        self._entries: dict[str, T] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: enter a factory under a name; the same name twice is a programming error."""
+
+        def enter(factory: T) -> T:
+            assert name not in self._entries, f"{self.kind} {name!r} is registered twice"
+            self._entries[name] = factory
+            return factory
+
+        return enter
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries, see=self.see, error=self.error)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._entries))
+
+    def build(self, spec: Mapping[str, Any], **extra: Any) -> Any:
+        """Call the factory that spec["name"] names with the rest of spec and with extra.
+
+        Raises:
+            UsageError: an argument that the factory does not take, or one that it misses.
+        """
+        arguments = {key: value for key, value in spec.items() if key != "name"} | extra
+        factory = self[spec["name"]]
+        try:
+            inspect.signature(factory).bind(**arguments)
+        except TypeError as error:
+            raise UsageError(f"{self.kind} {spec['name']!r}: {error}") from None
+        return factory(**arguments)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+
+
+def module_names(package: str) -> list[str]:
+    """Names of the modules in a package, read from its folder: nothing of it is imported.
+
+    In a package of one module an entry, beside base.py, this lists the entries without torch.
+    """
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations is not None
+    modules = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(module.name for module in modules if module.name != "base")

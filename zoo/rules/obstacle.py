@@ -1,0 +1,46 @@
+"""Obstacle rule: what in a layer's present state makes every certificate through it meaningless."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+import torch
+from torch import nn
+
+from zoo.errors import IntegrityError, UsageError
+
+
+@singledispatch
+def obstacle(layer: nn.Module) -> str | None:
+    """Reason why this layer cannot be certified as it stands, or None.
+
+    Layers whose function depends on more than their parameters and the training flag (an exponent,
+    say) register a rule; the training flag and the values of parameters are checked for all.
+    """
+    return None
+
+
+def check_certifiable(model: nn.Module) -> None:
+    """Refuse a model in a state in which its bounds prove nothing.
+
+    Raises:
+        UsageError: train mode, a layer's own obstacle, or a dtype other than float32 and float64.
+        IntegrityError: a weight or buffer that is not finite.
+    """
+    for name, layer in model.named_modules():
+        where = f"layer {name or 'model'} ({type(layer).__name__})"
+        if layer.training:
+            raise UsageError(f"cannot certify: {where} is in train mode; call model.eval() first")
+        reason = obstacle(layer)
+        if reason is not None:
+            raise UsageError(f"cannot certify: {where}: {reason}")
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if not tensor.is_floating_point():
+            continue
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise UsageError(
+                f"cannot certify: {name} is {tensor.dtype}; only float32 and float64 are sound"
+            )
+        # SOUND: a NaN weight can vanish in a maximum and leave a finite, wrong margin.
+        if not tensor.isfinite().all():
+            raise IntegrityError(f"cannot certify: {name} holds a value that is not finite")

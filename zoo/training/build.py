@@ -1,0 +1,62 @@
+"""From a recipe's words to a model and an optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from timm.optim import create_optimizer_v2
+from torch import nn
+
+import zoo.models  # noqa: F401  (enters our architectures in timm's registry)
+from zoo.data.pixels import Pixels
+from zoo.errors import UsageError, unknown
+from zoo.recipes import Recipe
+from zoo.recipes.schema import ModelSpec
+from zoo.training.step import Step
+
+
+def build_model(spec: ModelSpec, data: Pixels) -> nn.Module:
+    """The architecture at the data's image size, classes and normalisation.
+
+    Raises:
+        UsageError: no such architecture, or an argument that it does not take.
+    """
+    known = timm.list_models(module="linf_dist_mlp")
+    if spec.name not in known:
+        raise unknown("architecture", spec.name, known, see="zoo recipe ls", error=UsageError)
+    _, in_chans, height, width = data.x_NCHW.shape
+    if height != width:
+        raise UsageError(f"{spec.name} takes square images; {data.name} has {height} x {width}")
+    sizes: dict[str, Any] = {
+        "in_chans": in_chans,
+        "img_size": height,
+        "num_classes": data.num_classes,
+        "mean": data.mean,
+        "std": data.std,
+    }
+    try:
+        return timm.create_model(spec.name, **sizes | spec.arguments)
+    except TypeError as error:
+        raise UsageError(f"architecture {spec.name}: {error}") from None
+
+
+def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
+    """timm's optimiser of that name; each group's lr is the schedule's times its ``lr_share``."""
+    settings = recipe.optimizer
+    groups: list[dict[str, Any]] = [{"params": list(step.model.parameters()), "lr_share": 1.0}]
+    own = list(step.parameters_of_objective.parameters())
+    if own:
+        groups.append({"params": own, "lr_share": settings.objective_lr})
+    try:
+        return create_optimizer_v2(
+            groups,
+            opt=settings.name,
+            lr=recipe.schedules.lr(0.0),
+            weight_decay=settings.weight_decay,
+            betas=settings.betas,
+            eps=settings.eps,
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer {settings.name}: {error}") from None

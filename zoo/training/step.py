@@ -1,0 +1,32 @@
+"""One training step as one module, so that a wrapper for several processes sees every forward pass.
+
+Shapes: B batch, C/H/W image.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo.objectives import Knobs, Objective
+
+
+class Step(nn.Module):
+    """Loss of a batch under an objective; what accelerate prepares.
+
+    Calling a method of a wrapped model would bypass the wrapper, and processes would drift apart
+    without an error: so the loss is computed in here.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.parameters_of_objective = nn.ParameterDict(
+            {name: nn.Parameter(value) for name, value in objective.parameters().items()}
+        )
+
+    def forward(self, x_BCHW: Tensor, y_B: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor]:
+        """Loss, and how many of the batch are classified correctly."""
+        # p is part of the function that is differentiated, so it changes with the step.
+        self.model.p = knobs["p"]
+        result = self.objective(self.model, x_BCHW, y_B, knobs, self.parameters_of_objective)
+        return result.loss, (result.logits_BK.argmax(1) == y_B).sum()
