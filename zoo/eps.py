@@ -26,7 +26,7 @@ def parse_eps(eps: Eps) -> Fraction:
         UsageError: not a number, or outside [0, 1].
     """
     try:
-        value = Fraction(repr(eps) if isinstance(eps, float) else eps)
+        value = Fraction(repr(float(eps)) if isinstance(eps, float) else eps)
     except (ValueError, ZeroDivisionError, TypeError):
         raise UsageError(
             f"eps {eps!r} is not a number\n"
@@ -41,7 +41,7 @@ def parse_eps(eps: Eps) -> Fraction:
 
 
 def parse_eps_list(texts: Iterable[Eps]) -> list[Fraction]:
-    """Several eps; "start:stop:count" stands for that many evenly spaced values, both ends included.
+    """Several eps; "start:stop:count" is that many evenly spaced values, both ends included.
 
     >>> [str(eps) for eps in parse_eps_list(["0:0.4:3", "8/255"])]
     ['0', '1/5', '2/5', '8/255']
@@ -64,8 +64,8 @@ def parse_eps_list(texts: Iterable[Eps]) -> list[Fraction]:
 def format_eps(eps: Fraction) -> str:
     """Shortest usual spelling: a short decimal where it is exact, else n/255, else the fraction.
 
-    >>> format_eps(Fraction(3, 10)), format_eps(Fraction(8, 255)), format_eps(Fraction(1, 3))
-    ('0.3', '8/255', '1/3')
+    >>> format_eps(Fraction(3, 10)), format_eps(Fraction(8, 255)), format_eps(Fraction(1, 7))
+    ('0.3', '8/255', '1/7')
     """
     decimal = f"{float(eps):.6f}".rstrip("0").rstrip(".")
     if Fraction(decimal) == eps:

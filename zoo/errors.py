@@ -1,4 +1,4 @@
-"""The errors a user can meet: each says what happened, why, and what to do, and carries an exit code."""
+"""Errors a user can meet: each says what, why and what to do, and carries an exit code."""
 
 from __future__ import annotations
 

@@ -1,11 +1,19 @@
-"""Field types of recipes and cards: numbers as people write them, eps kept exact, no unknown keys."""
+"""Field types of recipes and cards: numbers as people write them, eps exact, no unknown keys."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
 
 from zoo.eps import format_eps, parse_eps
 
@@ -26,7 +34,17 @@ def parse_number(value: Any) -> Any:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-Number = Annotated[float, BeforeValidator(parse_number)]
+Number = Annotated[float, BeforeValidator(parse_number), Field(allow_inf_nan=False)]
+
+
+def _not_nan(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("nan is not a value")
+    return value
+
+
+# An exponent may be infinite.
+Extended = Annotated[float, BeforeValidator(parse_number), AfterValidator(_not_nan)]
 EpsField = Annotated[
     Fraction, BeforeValidator(parse_eps), PlainSerializer(format_eps, return_type=str)
 ]

@@ -1,4 +1,4 @@
-"""Names: ``arch.data_eps<e>[_variant]`` is shared by a recipe, its weights, its card and its results row."""
+"""Names: a recipe, its weights, card and results row share ``arch.data_eps<e>[_variant]``."""
 
 from __future__ import annotations
 

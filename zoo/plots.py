@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.cards.card import Card
 from zoo.cards.index import info
@@ -51,7 +52,7 @@ def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
             axes.axvline(series.claim, color=colour, linewidth=0.8, linestyle=":")
     axes.set(xlabel="ε (ℓ∞, pixels in [0, 1])", ylabel="images (%)", ylim=(0, 100))
     axes.set_xlim(left=0)
-    levels = axes.secondary_xaxis("top", functions=(lambda eps: eps * 255, lambda k: k / 255))
+    levels = axes.secondary_xaxis("top", functions=(_to_levels, _from_levels))
     levels.set_xlabel("ε · 255")
     axes.grid(linewidth=0.3)
     title = "certified accuracy"
@@ -65,6 +66,14 @@ def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
     except ValueError as error:
         raise UsageError(f"cannot write {path}: {error}") from None
     return Path(path)
+
+
+def _to_levels(eps: Any) -> Any:
+    return eps * 255
+
+
+def _from_levels(levels: Any) -> Any:
+    return levels / 255
 
 
 def _read(source: str | Path) -> list[_Series]:

@@ -1,27 +1,31 @@
-"""Publish: from a finished run to a weight folder whose claims were measured on the written file."""
+"""Publish: a finished run becomes a weight folder, its claims measured on the written file."""
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from torch import nn
 
 from zoo.attacks import Attack
 from zoo.attacks.pgd import PGD
 from zoo.cards.card import Card, Counts, Curve, Training
-from zoo.cards.index import enter
+from zoo.cards.index import enter, read_index
 from zoo.cards.page import render_page
 from zoo.certification.evaluate import evaluate
 from zoo.certification.report import Report
 from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.errors import UsageError
+from zoo.layers import set_exponent
 from zoo.models import LinfDistMLP, fold
 from zoo.names import parse_name
 from zoo.paths import weights_dir
@@ -66,6 +70,7 @@ def publish(
             f"{target} exists: published weights never change\n"
             "  give the recipe a new name (a _variant at its end), or another folder with --out"
         )
+    read_index(parent)  # an index that is broken is better found before the work than after it
     test = load_data(recipe.data, "test")
     model = folded_net(finished, test)
     parent.mkdir(parents=True, exist_ok=True)
@@ -75,14 +80,17 @@ def publish(
         folder.mkdir()
         save_tensors(model, folder / "model.safetensors")
         # What is measured is the file, read back, not the object that was trained.
-        written = timm.create_model(recipe.model.name, **_arch_args(model)).eval()
+        arch_args: dict[str, Any] = model.config | {"folded": True}
+        written = timm.create_model(recipe.model.name, **arch_args).eval()
         load_tensors(written, folder / "model.safetensors")
         attacker = attack or PGD(steps=100, restarts=5)
         settings = {"data": test, "bound": recipe.bound, "progress": progress}
         report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
         grid = [2 * recipe.eps * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
         curve = evaluate(written, eps=grid, attack=None, **settings)
-        card = _card(finished, written, test, report, curve, grid, folder / "model.safetensors")
+        card = _card(
+            finished, written, arch_args, test, report, curve, grid, folder / "model.safetensors"
+        )
         write_config(folder, card)
         (folder / "README.md").write_text(render_page(card), encoding="utf-8")
         report.samples_to_csv(folder / "certificates.csv")
@@ -97,13 +105,14 @@ def folded_net(run: RunFolder, data: Pixels) -> LinfDistMLP:
     if not isinstance(model, LinfDistMLP):
         raise UsageError(f"publish cannot fold {type(model).__name__}")
     load_tensors(model, run.path / "model.safetensors")
-    model.p = math.inf
+    set_exponent(model, math.inf)
     return fold(model.eval())
 
 
 def _card(
     run: RunFolder,
-    model: LinfDistMLP,
+    model: nn.Module,
+    arch_args: dict[str, Any],
     test: Pixels,
     report: Report,
     curve: Report,
@@ -114,7 +123,7 @@ def _card(
     return Card(
         name=recipe.name,
         arch=recipe.model.name,
-        arch_args=_arch_args(model),
+        arch_args=arch_args,
         mean=test.mean,
         std=test.std,
         data=row.data,
@@ -132,12 +141,9 @@ def _card(
         sha256=sha256_of(weights),
         bytes=weights.stat().st_size,
         params=sum(tensor.numel() for tensor in model.parameters()),
-        training=Training(recipe=recipe.model_dump(mode="json"), **summary),
+        # Through JSON, where p = inf is a text: config.json is read by strict parsers too.
+        training=Training(recipe=json.loads(recipe.model_dump_json()), **summary),
         source=recipe.source,
         reported=recipe.reported,
         date=row.date,
     )
-
-
-def _arch_args(model: LinfDistMLP) -> dict[str, object]:
-    return model.config | {"folded": True}

@@ -7,11 +7,12 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from zoo.errors import UsageError, ZooError, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Registry(Generic[T]):
@@ -30,12 +31,12 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
         self._loaded = False
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[F], F]:
         """Decorator: enter a factory under a name; the same name twice is a programming error."""
 
-        def enter(factory: T) -> T:
+        def enter(factory: F) -> F:
             assert name not in self._entries, f"{self.kind} {name!r} is registered twice"
-            self._entries[name] = factory
+            self._entries[name] = cast(T, factory)
             return factory
 
         return enter

@@ -1,4 +1,4 @@
-"""Schedules: pure functions of training progress t in [0, 1]. No state, so a resumed run needs none.
+"""Schedules: pure functions of training progress t in [0, 1]. A resumed run needs no state.
 
 Every schedule holds its first value until t = begin and its last from t = until on.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from zoo.fields import Number, Strict
+from zoo.fields import Extended, Number, Strict
 
 
 class _Ramp(Strict):
@@ -38,7 +38,7 @@ class Constant(Strict):
     """One value throughout."""
 
     name: Literal["constant"]
-    value: Number
+    value: Extended
 
     def __call__(self, t: float) -> float:
         return self.value
@@ -71,7 +71,7 @@ class Exponential(_Ramp):
     name: Literal["exponential"]
     start: Annotated[Number, Field(gt=0)]
     end: Annotated[Number, Field(gt=0)]
-    then: Number | None = None
+    then: Extended | None = None
 
     def between(self, u: float) -> float:
         return self.start * (self.end / self.start) ** u

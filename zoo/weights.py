@@ -45,7 +45,7 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> nn.Module:
     check_file(weights, card.sha256, pin)
     model = timm.create_model(card.arch, **card.arch_args)
     load_tensors(model, weights)
-    model.card = card
+    setattr(model, "card", card)  # noqa: B010  (nn.Module types attributes as tensors)
     return model.eval().to(device)
 
 
@@ -99,7 +99,7 @@ def save_tensors(model: nn.Module, path: Path) -> None:
 
 def write_config(folder: Path, card: Card) -> None:
     """Write a card as config.json."""
-    content = json.dumps(card.to_config(), indent=2) + "\n"
+    content = json.dumps(card.to_config(), indent=2, allow_nan=False) + "\n"
     (folder / "config.json").write_text(content, encoding="utf-8")
 
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from zoo.attacks.base import Attack, attacks
 from zoo.boxes import Box
 from zoo.errors import UsageError
+from zoo.layers import exponent
 from zoo.margins import margins_of, worst
 
 # A distance net's gradient at p = inf has one non-zero entry a path, too thin a trail to follow;
@@ -40,8 +41,8 @@ class PGD(Attack):
     """Signed gradient steps inside the box, from its centre and then from random points.
 
     Restarts go through the losses (margin, cross-entropy) and, for distance nets, through the
-    exponents that gradients are taken at. The step falls linearly from eps / 2 to eps / 50. An image
-    that is misclassified is left alone from then on.
+    exponents that gradients are taken at. The step falls linearly from eps / 2 to eps / 50. An
+    image that is misclassified is left alone from then on.
 
     Args:
         steps: gradient steps in each restart.
@@ -92,26 +93,15 @@ class PGD(Attack):
         return best_BCHW
 
 
-@contextmanager
-def exponent(model: nn.Module, p: float) -> Iterator[None]:
-    """A distance net at another exponent for a while; other models as they are."""
-    before = getattr(model, "p", None)
-    if before is None:
-        yield
-        return
-    model.p = p
-    try:
-        yield
-    finally:
-        model.p = before
-
-
 @torch.enable_grad()
 def _gradient(
     model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x_ACHW: Tensor, y_A: Tensor
 ) -> Tensor:
     x_ACHW = x_ACHW.detach().requires_grad_()
-    return torch.autograd.grad(loss(model(x_ACHW), y_A), x_ACHW)[0]
+    # With parameters that want no gradient, kernels compute that of the images alone.
+    constants = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    logits_AK = functional_call(model, constants, (x_ACHW,))
+    return torch.autograd.grad(loss(logits_AK, y_A), x_ACHW)[0]
 
 
 @torch.no_grad()

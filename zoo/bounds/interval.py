@@ -17,7 +17,7 @@ from zoo.rules.interval import Widen
 
 @bounds.register("interval")
 class Interval(Bound):
-    """margins_bk = lower_y - upper_k of the logits' intervals (Gowal et al. 2018, arXiv:1810.12715).
+    """margins_bk = lower_y - upper_k of the logits' ends (Gowal et al. 2018, arXiv:1810.12715).
 
     For a distance net each layer's interval is the exact image of the layer's box, so the bound is
     never below the Lipschitz one, and above it where pixels are clipped.
@@ -30,6 +30,7 @@ class Interval(Bound):
     name: ClassVar[str] = "interval"
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        check_certifiable(model)
         return _margins(model, box, y_B, exact)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:

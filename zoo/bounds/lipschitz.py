@@ -18,9 +18,7 @@ from zoo.boxes import Box, check_pixels
 from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.margins import margins_of, worst
-from zoo.rules import Rounded, check_certifiable, forward_error
-
-_UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+from zoo.rules import Rounded, check_certifiable, forward_error, unit_roundoff
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ class Lipschitz(Bound):
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
         margins_BK = margins_of(model(box.x_BCHW), y_B)
-        return (margins_BK - 2 * _constant(model) * round_up(box.eps)).scatter(1, y_B[:, None], 0)
+        return (margins_BK - 2 * lipschitz_constant(model) * round_up(box.eps)).scatter(
+            1, y_B[:, None], 0
+        )
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return self.real_line(model, box.x_BCHW, y_B).at(box.eps, y_B)
@@ -73,14 +73,14 @@ class Lipschitz(Bound):
     def real_line(self, model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Line:
         """Margins of the exact function, evaluated in the model's dtype (float64 for tightness)."""
         logits = _logits(model, x_BCHW)
-        return _line(logits, y_B, errors=1.0, slope=2 * _constant(model))
+        return _line(logits, y_B, errors=1.0, slope=2 * lipschitz_constant(model))
 
     def deployed_line(self, model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> tuple[Line, Tensor]:
-        """Margins of the program on any float image in the ball, and its logits_BK at the centre."""
+        """Margins of the program on any float image of the ball, and its logits at the centre."""
         logits = _logits(model, x_BCHW)
-        growth = logits.num_roundings * _UNIT[logits.value.dtype]
+        growth = logits.num_roundings * unit_roundoff(logits.value.dtype)
         assert growth <= 1e-3, "the error bound over the ball needs K u <= 1e-3"
-        slope = (2 + 3 * growth) * _constant(model)
+        slope = (2 + 3 * growth) * lipschitz_constant(model)
         return _line(logits, y_B, errors=2 + 4 * growth, slope=slope), logits.value
 
     def sweep(
@@ -98,19 +98,26 @@ class Lipschitz(Bound):
         radius_B = torch.minimum(real.radius(y_B), deployed.radius(y_B))
         for eps in radii:
             yield Margins(
-                (naive_BK - 2 * _constant(model) * round_up(eps)).scatter(1, y_B[:, None], 0),
+                (naive_BK - 2 * lipschitz_constant(model) * round_up(eps)).scatter(
+                    1, y_B[:, None], 0
+                ),
                 real.at(eps, y_B),
                 deployed.at(eps, y_B),
                 radius_B,
             )
 
 
-def _constant(model: nn.Module) -> float:
+def lipschitz_constant(model: nn.Module) -> float:
+    """L of a model all of whose logits are L-Lipschitz in l_inf on raw pixels, at p = inf.
+
+    Raises:
+        UsageError: a model that states none.
+    """
     constant = getattr(model, "lipschitz", None)
     if not isinstance(constant, float):
         raise UsageError(
-            f"bound lipschitz: {type(model).__name__} has no Lipschitz constant\n"
-            "  use another bound: zoo certify --bound interval"
+            f"{type(model).__name__} states no Lipschitz constant (model.lipschitz)\n"
+            "  use another bound, interval for example"
         )
     return constant
 
@@ -120,14 +127,14 @@ def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
     check_certifiable(model)
     check_pixels(x_BCHW)
     no_error = torch.zeros((), dtype=torch.float64, device=x_BCHW.device)
-    return forward_error(model, Rounded(x_BCHW, no_error, 0), _UNIT[x_BCHW.dtype])
+    return forward_error(model, Rounded(x_BCHW, no_error, 0), unit_roundoff(x_BCHW.dtype))
 
 
 def _line(logits: Rounded, y_B: Tensor, errors: float, slope: float) -> Line:
     f_BK = logits.value.double()
     # SOUND: the errors are themselves float64 sums of at most a few thousand roundings.
     error_BK = logits.error.expand_as(f_BK) * (errors * (1 + 2.0**-20))
-    unit = 8 * _UNIT[torch.float64]
+    unit = 8 * unit_roundoff(torch.float64)
     start_BK = margins_of(f_BK, y_B)
     for term_BK in (error_BK, unit * f_BK.abs()):
         start_BK = start_BK - (term_BK + term_BK.gather(1, y_B[:, None]))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import IntegrityError, NotFoundError
 from zoo.fields import EpsField, Number, Strict
@@ -94,7 +94,7 @@ class Card(Strict):
     params: int
     training: Training
     source: str
-    reported: dict[str, Number] = {}
+    reported: dict[str, Number] = Field(default_factory=dict)
     license: str = "Apache-2.0"
     date: str
 

@@ -16,12 +16,14 @@ _PAGE = """\
 # {{ card.name }}
 
 {{ card.source }}. Certified on {{ card.data }} within ε = {{ eps }} (ℓ∞, pixels in [0, 1]\
-{{ ", perturbed images stay in [0, 1]" if card.clip }}), {{ card.counts.n }} {{ card.split }} images.
+{{ ", perturbed images stay in [0, 1]" if card.clip }}), \
+{{ card.counts.n }} {{ card.split }} images.
 
 | | images | % |
 |---|---|---|
 | classified correctly | {{ card.counts.n_clean }} | {{ "%.2f" | format(card.clean_acc) }} |
-| under attack, {{ card.attack }} | {{ card.counts.n_certified + card.counts.n_unknown }} | \
+| under attack, {{ card.attack }} | \
+{{ card.counts.n_certified + card.counts.n_unknown }} | \
 {{ "%.2f" | format(card.empirical_acc) if card.empirical_acc is not none else "" }} |
 | **certified (A and B)** | **{{ card.counts.n_certified }}** | \
 **{{ "%.2f" | format(card.certified_acc) }}** |
@@ -29,10 +31,12 @@ _PAGE = """\
 {{ "%.2f" | format(card.percent(card.counts.n_certified_a)) }} |
 | B: the {{ card.dtype }} program on every {{ card.dtype }} image in the box | \
 {{ card.counts.n_certified_b }} | {{ "%.2f" | format(card.percent(card.counts.n_certified_b)) }} |
-| rounding ignored | {{ card.counts.n_certified_naive }} | \
+| the same bound, rounding ignored | {{ card.counts.n_certified_naive }} | \
 {{ "%.2f" | format(card.percent(card.counts.n_certified_naive)) }} |
-{% for name, value in card.reported.items() %}| {{ name }}, as the paper reports it | | {{ value }} |
+{% for name, value in card.reported.items() %}
+| {{ name }}, as the paper reports it | | {{ value }} |
 {% endfor %}
+
 Bound: {{ card.bound }}. Verdict of every image: `certificates.csv`.
 Weights: sha256 `{{ card.sha256 }}`, {{ card.params }} parameters, {{ card.bytes }} bytes.
 Test split: sha256 `{{ card.split_sha256 }}`.

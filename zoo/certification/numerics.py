@@ -12,7 +12,7 @@ from zoo.errors import UsageError, ZooError
 
 
 def _precisions() -> list[Any]:
-    """Everything in torch that has an fp32_precision; the general setting first, it resets others."""
+    """All that has an fp32_precision in torch; the general one first, as it resets the others."""
     backends: Any = torch.backends
     return [
         backends,

@@ -1,4 +1,4 @@
-"""Results: integer counts tied to the weights and the data, as rows, JSON and CSV. No torch here."""
+"""Results: integer counts tied to weights and data, as rows, JSON and CSV. No torch here."""
 
 from __future__ import annotations
 

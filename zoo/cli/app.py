@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -45,11 +46,24 @@ def main() -> NoReturn:
     try:
         app()
     except ZooError as error:
-        if "--debug" in sys.argv:
-            raise
+        _show_traceback()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        _show_traceback()
+        print(
+            f"error: {type(error).__name__}: {error}\n"
+            "  this is not an error we foresaw: run again with --debug and report what it shows",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     sys.exit(0)
+
+
+def _show_traceback() -> None:
+    """With --debug, and without a change to the exit code."""
+    if "--debug" in sys.argv:
+        traceback.print_exc()
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -67,9 +67,10 @@ def certify(
                 report.samples_to_csv(per_sample)
     finally:
         # An interrupted run keeps the models that it finished.
-        if out is not None and rows:
-            Report(rows).to_csv(out)
-        print_rows(rows, json=json, quiet=quiet, verbose=verbose)
+        if rows:
+            print_rows(rows, json=json, quiet=quiet, verbose=verbose)
+            if out is not None:
+                Report(rows).to_csv(out)
 
 
 def print_rows(rows: list, *, json: bool, quiet: bool, verbose: bool) -> None:

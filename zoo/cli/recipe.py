@@ -80,10 +80,8 @@ def print_recipe(recipe: Recipe, *, json: bool) -> None:
     """A recipe as YAML, or as JSON."""
     import yaml
 
-    from zoo.cli.show import print_json
-
-    content = recipe.model_dump(mode="json")
     if json:
-        print_json(content)
+        print(recipe.model_dump_json(indent=2))
     else:
+        content = recipe.model_dump(mode="json")
         print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")

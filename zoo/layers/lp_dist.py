@@ -14,10 +14,11 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.errors import UsageError
 from zoo.ops import linf_dist_bounds, lp_dist
 from zoo.rules import Rounded, exact, forward_error, interval, obstacle
 from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Widen
+from zoo.rules.interval import Ends, Widen
 
 # Where a unit starts as the identity, one weight lies this far from any normalised input, so that
 # |x_i + 10| = x_i + 10 wins the maximum (reference implementation of arXiv:2110.06850).
@@ -132,7 +133,8 @@ class LpDistConv2d(LpDist):
 
     def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
         height = (x.shape[2] + 2 * self.padding - self.kernel_size) // self.stride + 1
-        return rearrange(y_NO, "(b h w) o -> b o h w", b=x.shape[0], h=height)
+        width = (x.shape[3] + 2 * self.padding - self.kernel_size) // self.stride + 1
+        return rearrange(y_NO, "(b h w) o -> b o h w", h=height, w=width)
 
 
 @obstacle.register
@@ -142,9 +144,15 @@ def _(layer: LpDist) -> str | None:
     return f"it runs at p = {layer.p:g}, where it is not 1-Lipschitz; set model.p = math.inf"
 
 
-@interval.register
-def _(layer: LpDist, lower: Tensor, upper: Tensor, widen: Widen = exact):
-    assert math.isinf(layer.p), "intervals are those of p = inf"
+def _check_infinite(layer: LpDist) -> None:
+    reason = obstacle(layer)
+    if reason is not None:
+        raise UsageError(f"{type(layer).__name__} has no bounds: {reason}")
+
+
+@interval.register(LpDistLinear, LpDistConv2d)
+def _(layer: LpDist, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+    _check_infinite(layer)
     ends_NO = linf_dist_bounds(layer.rows(lower), layer.rows(upper), layer.weight_OI)
     lower_NO, upper_NO = widen(*ends_NO)
     lower_NO = lower_NO.clamp_min(0)  # a distance is never negative, so 0 needs no widening
@@ -153,9 +161,9 @@ def _(layer: LpDist, lower: Tensor, upper: Tensor, widen: Widen = exact):
     return layer.unrows(lower_NO, lower), layer.unrows(upper_NO, upper)
 
 
-@forward_error.register
+@forward_error.register(LpDistLinear, LpDistConv2d)
 def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
-    assert math.isinf(layer.p), "the error bound is that of p = inf"
+    _check_infinite(layer)
     z_NO = lp_dist(layer.rows(x.value), layer.weight_OI, layer.p)
     z, y = layer.unrows(z_NO, x.value), layer.unrows(layer.shift(z_NO), x.value)
     # A maximum of correctly rounded differences is the correctly rounded distance, whatever the

@@ -9,9 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from zoo.errors import UsageError
 from zoo.rules import Rounded, exact, forward_error, interval
 from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Widen
+from zoo.rules.interval import Ends, Widen
 
 
 class MeanShift(nn.Module):
@@ -61,7 +62,7 @@ def _mean_over_processes(x: Tensor) -> Tensor:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """All-reduce whose gradient is all-reduced too: every process's output depends on every input."""
+    """All-reduce whose gradient is all-reduced too: every output depends on every input."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -76,12 +77,20 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-@interval.register
-def _(layer: MeanShift, lower: Tensor, upper: Tensor, widen: Widen = exact):
+def _check_constant(layer: MeanShift) -> None:
+    # SOUND: each end of a box would be centred by a mean of its own.
+    if layer.training:
+        raise UsageError("MeanShift in train mode has no bounds: call model.eval() first")
+
+
+@interval.register(MeanShift)
+def _(layer: MeanShift, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+    _check_constant(layer)
     return widen(layer(lower), layer(upper))
 
 
-@forward_error.register
+@forward_error.register(MeanShift)
 def _(layer: MeanShift, x: Rounded, unit: float) -> Rounded:
+    _check_constant(layer)
     y = layer(x.value)
     return x.after(y, x.error + unit * y.double().abs() + FLUSH, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo.rules import Rounded, exact, forward_error, interval
-from zoo.rules.interval import Widen
+from zoo.rules.interval import Ends, Widen
 
 
 class Negate(nn.Module):
@@ -15,11 +15,11 @@ class Negate(nn.Module):
         return -x
 
 
-@interval.register
-def _(layer: Negate, lower: Tensor, upper: Tensor, widen: Widen = exact):
+@interval.register(Negate)
+def _(layer: Negate, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
     return -upper, -lower
 
 
-@forward_error.register
+@forward_error.register(Negate)
 def _(layer: Negate, x: Rounded, unit: float) -> Rounded:
     return x.after(-x.value, x.error, 0)

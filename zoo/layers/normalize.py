@@ -5,7 +5,6 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -17,7 +16,7 @@ from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.rules import Rounded, exact, forward_error, interval
 from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Widen
+from zoo.rules.interval import Ends, Widen
 
 
 class Normalize(nn.Module):
@@ -36,10 +35,10 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: float):
         super().__init__()
-        if not (std > 0 and math.isfinite(std)):
-            raise UsageError(f"Normalize: std must be one positive number, got {std}")
-        self.register_buffer("mean_C", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
+        self.register_buffer("mean_C", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+        if not (self.std > 0 and self.std.isfinite()):
+            raise UsageError(f"Normalize: std must be one positive float32 number, got {std}")
 
     @property
     def lipschitz(self) -> float:
@@ -53,13 +52,13 @@ class Normalize(nn.Module):
         return f"mean={self.mean_C.tolist()}, std={self.std.item():.4g}"
 
 
-@interval.register
-def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact):
+@interval.register(Normalize)
+def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
     # Two roundings an end, so two widenings. Both operations are increasing in x.
     return widen(*widen(layer(lower), layer(upper)))
 
 
-@forward_error.register
+@forward_error.register(Normalize)
 def _(layer: Normalize, x: Rounded, unit: float) -> Rounded:
     y = layer(x.value)
     # x - mean and the division round by one unit of |y| each; 1.01 covers their product.

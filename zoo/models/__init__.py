@@ -1,4 +1,4 @@
-"""Architectures, entered in timm's registry by importing this package; adding one = adding a file."""
+"""Architectures, entered in timm's registry by importing this package; a new one is a new file."""
 
 from zoo.models.fold import fold, unfold
 from zoo.models.linf_dist_mlp import LinfDistMLP

@@ -1,13 +1,14 @@
 """Fold: absorb normalisation and mean shifts into the weights, and back.
 
-A distance net is positively homogeneous: dist(x / s, w) = dist(x, s * w) / s. So the training net in
-normalised pixels equals 1/s times a net in raw pixels with weights s * w, and its decisions and
+A distance net is positively homogeneous: dist(x / s, w) = dist(x, s * w) / s. So the training net
+in normalised pixels equals 1/s times a net in raw pixels with weights s * w, and its decisions and
 margin tests are those of the folded net with L = 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,17 +31,18 @@ def fold(model: LinfDistMLP) -> LinfDistMLP:
     std = normalize.std.double()
     folded = LinfDistMLP(depth=_depth(model), **model.config, folded=True).to(_first(model).weight)
     for new, (old, shift) in zip(_dists(folded), _with_shifts(model), strict=True):
-        offset = _input_mean(normalize.mean_C, old, model) if old is _first(model) else 0.0
+        offset = _input_mean(normalize.mean_C, model) if old is _first(model) else 0.0
         new.weight.copy_(std * old.weight.double() + offset)
         bias_O = torch.zeros(len(old.weight)).to(std) if old.bias is None else old.bias.double()
         mean_O = 0.0 if shift is None else shift.running_mean_O.double()
         _bias(new).copy_(std * (bias_O - mean_O))
+    folded.p = model.p
     return folded.eval()
 
 
 @torch.no_grad()
 def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> LinfDistMLP:
-    """The training form of a folded net, for fine-tuning: W_1 = (W_1' - m) / s, running mean = -c' / s.
+    """The training form of a folded net: W_1 = (W_1' - m) / s, running mean = -c' / s.
 
     Args:
         mean, std: the normalisation that was folded in (the card keeps it), in pixel units.
@@ -52,12 +54,13 @@ def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> Lin
     normalize = next(layer for layer in unfolded.layers if isinstance(layer, Normalize))
     scale = normalize.std.double()
     for (new, shift), old in zip(_with_shifts(unfolded), _dists(model), strict=True):
-        offset = _input_mean(normalize.mean_C, old, model) if old is _first(model) else 0.0
+        offset = _input_mean(normalize.mean_C, model) if old is _first(model) else 0.0
         new.weight.copy_((old.weight.double() - offset) / scale)
         if shift is None:
             _bias(new).copy_(_bias(old).double() / scale)
         else:
             shift.running_mean_O.copy_(-_bias(old).double() / scale)
+    unfolded.p = model.p
     return unfolded
 
 
@@ -76,7 +79,7 @@ def _first(model: LinfDistMLP) -> LpDist:
 def _with_shifts(model: LinfDistMLP) -> Iterator[tuple[LpDist, MeanShift | None]]:
     """Each distance layer with the MeanShift behind it, if there is one."""
     layers: list[nn.Module] = list(model.layers)
-    for layer, following in zip(layers, layers[1:], strict=False):
+    for layer, following in pairwise(layers):
         if isinstance(layer, LpDist):
             yield layer, following if isinstance(following, MeanShift) else None
 
@@ -86,6 +89,7 @@ def _bias(layer: LpDist) -> nn.Parameter:
     return layer.bias
 
 
-def _input_mean(mean_C: Tensor, first: LpDist, model: LinfDistMLP) -> Tensor:
-    """The channel means, repeated for every pixel of the first layer's input."""
-    return mean_C.double().repeat_interleave(first.weight_OI.shape[1] // model.input_shape[0])
+def _input_mean(mean_C: Tensor, model: LinfDistMLP) -> Tensor:
+    """The channel means, repeated for every pixel of a flattened image."""
+    _, height, width = model.input_shape
+    return mean_C.double().repeat_interleave(height * width)

@@ -13,9 +13,9 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LpDist, LpDistLinear, MeanShift, Negate, Normalize
+from zoo.layers import LpDist, LpDistLinear, MeanShift, Negate, Normalize, set_exponent
 from zoo.rules import Rounded, exact, forward_error, interval
-from zoo.rules.interval import Widen
+from zoo.rules.interval import Ends, Widen
 
 
 class LinfDistMLP(nn.Module):
@@ -41,30 +41,33 @@ class LinfDistMLP(nn.Module):
         width: int = 5120,
         num_classes: int = 10,
         in_chans: int = 3,
-        img_size: int = 32,
+        img_size: int | tuple[int, int] = 32,
         mean: float | Sequence[float] = 0.0,
         std: float = 1.0,
         folded: bool = False,
     ):
         super().__init__()
+        height, width_in = (img_size, img_size) if isinstance(img_size, int) else img_size
+        if height != width_in:
+            raise UsageError(f"LinfDistMLP: images must be square, got {height} x {width_in}")
         mean_C = list(mean) if isinstance(mean, Sequence) else [float(mean)] * in_chans
-        if min(depth, width, num_classes, in_chans, img_size) < 1 or len(mean_C) != in_chans:
+        if min(depth, width, num_classes, in_chans, height) < 1 or len(mean_C) != in_chans:
             raise UsageError(
                 f"LinfDistMLP: sizes must be positive and mean must have in_chans = {in_chans} "
                 f"entries, got depth={depth}, width={width}, num_classes={num_classes}, "
-                f"img_size={img_size}, mean={mean_C}"
+                f"img_size={height}, mean={mean_C}"
             )
         self.num_classes, self.num_features, self.folded = num_classes, width, folded
-        self.input_shape = (in_chans, img_size, img_size)
+        self.input_shape = (in_chans, height, height)
         self.config: dict[str, Any] = {
             "width": width,
             "num_classes": num_classes,
             "in_chans": in_chans,
-            "img_size": img_size,
+            "img_size": height,
         }
         layers: dict[str, nn.Module] = {} if folded else {"normalize": Normalize(mean_C, std)}
         layers["flatten"] = nn.Flatten()
-        num_in = in_chans * img_size * img_size
+        num_in = in_chans * height * height
         for i in range(1, depth):
             layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
             if not folded:
@@ -89,22 +92,18 @@ class LinfDistMLP(nn.Module):
 
     @p.setter
     def p(self, p: float) -> None:
-        if not p >= 1:
-            raise UsageError(f"p must be at least 1, got {p}")
-        for layer in self.layers:
-            if isinstance(layer, LpDist):
-                layer.p = float(p)
+        set_exponent(self, p)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return self.layers(x_BCHW)
 
 
-@interval.register
-def _(layer: LinfDistMLP, lower: Tensor, upper: Tensor, widen: Widen = exact):
+@interval.register(LinfDistMLP)
+def _(layer: LinfDistMLP, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
     return interval(layer.layers, lower, upper, widen)
 
 
-@forward_error.register
+@forward_error.register(LinfDistMLP)
 def _(layer: LinfDistMLP, x: Rounded, unit: float) -> Rounded:
     return forward_error(layer.layers, x, unit)
 

@@ -42,13 +42,14 @@ class Hinge(Objective):
         knobs: Knobs,
         parameters: Mapping[str, Tensor],
     ) -> Loss:
+        from zoo.bounds.lipschitz import lipschitz_constant
         from zoo.margins import margins_of
 
         logits_BK = model(x_BCHW)
         margins_BK = margins_of(logits_BK, y_B)
         loss = 0.0
         for weight, theta in (
-            (self.kappa, 2 * model.lipschitz * knobs["eps"]),
+            (self.kappa, 2 * lipschitz_constant(model) * knobs["eps"]),
             (1 - self.kappa, 0),
         ):
             short_BK = (theta - margins_BK).relu().scatter(1, y_B[:, None], 0.0)

@@ -48,11 +48,12 @@ class Mixture(Objective):
     ) -> Loss:
         from torch.nn import functional as F
 
+        from zoo.bounds.lipschitz import lipschitz_constant
         from zoo.margins import margins_of, worst
 
         logits_BK = model(x_BCHW)
         worst_B = worst(margins_of(logits_BK, y_B), y_B)
-        theta = 2 * model.lipschitz * knobs["eps"]
+        theta = 2 * lipschitz_constant(model) * knobs["eps"]
         if not theta > 0:
             raise UsageError("objective mixture: eps must be positive throughout its schedule")
         hinge = (1 - worst_B / theta).clamp(0, 1).mean()

@@ -6,6 +6,7 @@ Shapes: B batch, O out features, I in features.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,17 @@ def difference(x_bI: Tensor, w_oI: Tensor) -> Tensor:
 
 def check_operands(op: str, *inputs_BI: Tensor, w_OI: Tensor) -> None:
     """Refuse operands that no distance is defined for, before a kernel sees them."""
+    if len({x_BI.shape for x_BI in inputs_BI}) > 1:
+        raise UsageError(f"{op}: inputs differ in shape: {[tuple(x.shape) for x in inputs_BI]}")
     for x_BI in inputs_BI:
         if x_BI.ndim != 2 or w_OI.ndim != 2 or x_BI.shape[1] != w_OI.shape[1]:
             raise UsageError(
                 f"{op}: needs x of shape (B, I) and w of shape (O, I), "
                 f"got {tuple(x_BI.shape)} and {tuple(w_OI.shape)}"
             )
-        if x_BI.dtype != w_OI.dtype or x_BI.device != w_OI.device:
+        # Under autocast the dispatcher casts both to float32 after this check.
+        cast = torch.is_autocast_enabled(x_BI.device.type)
+        if (x_BI.dtype != w_OI.dtype and not cast) or x_BI.device != w_OI.device:
             raise UsageError(
                 f"{op}: x is {x_BI.dtype} on {x_BI.device}, w is {w_OI.dtype} on {w_OI.device}; "
                 "both must agree"
@@ -52,7 +57,7 @@ def check_operands(op: str, *inputs_BI: Tensor, w_OI: Tensor) -> None:
         raise UsageError(f"{op}: a distance over no features is undefined (I = 0)")
 
 
-def keep_float32_under_autocast(op: torch.library.CustomOpDef) -> None:
+def keep_float32_under_autocast(op: Any) -> None:
     """Distances in half precision lose what a certificate needs: autocast casts them to float32."""
     for device in ("cpu", "cuda"):
         op.register_autocast(device, torch.float32)

@@ -84,19 +84,21 @@ def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, at_BO: Tensor) -> tuple[Tenso
 
 
 def first_index(values_boI: Tensor, extreme_bo: Tensor) -> Tensor:
-    """First index at which a row takes its extreme value; 0 for a NaN, which equals nothing.
+    """First index at which a row takes its extreme value, or at which it is NaN.
 
     torch.max and torch.argmax do not promise the first index on every device.
     """
-    hit_boI = values_boI == extreme_bo[..., None]
+    # A NaN equals nothing, and it is the extreme of every row that holds one.
+    hit_boI = (values_boI == extreme_bo[..., None]) | values_boI.isnan()
     # 1, 2, 3, ... reversed: the largest score among the hits is the first hit.
     score_I = torch.arange(hit_boI.shape[2], 0, -1, device=hit_boI.device, dtype=torch.int32)
-    return ((hit_boI.shape[2] - (hit_boI * score_I).amax(2)) % hit_boI.shape[2]).long()
+    return (hit_boI.shape[2] - (hit_boI * score_I).amax(2)).long()
 
 
 def winner_sign(x_BI: Tensor, w_OI: Tensor, at_BO: Tensor) -> Tensor:
-    """sign(x_bi - w_oi) at the index i = at[b, o]."""
-    return torch.sign(x_BI.gather(1, at_BO) - w_OI.gather(1, at_BO.T).T)
+    """sign(x_bi - w_oi) at the index i = at[b, o]; NaN where the difference is."""
+    difference_BO = x_BI.gather(1, at_BO) - w_OI.gather(1, at_BO.T).T
+    return torch.where(difference_BO.isnan(), difference_BO, difference_BO.sign())
 
 
 def _save(ctx, inputs, output) -> None:

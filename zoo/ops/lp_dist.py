@@ -63,22 +63,27 @@ def _(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
 
 @torch.library.custom_op("zoo::lp_dist_backward", mutates_args=())
 def _lp_dist_backward(
-    grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float
+    grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float, of_x: bool, of_w: bool
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of x and w; one that is not asked for comes back as zeros, uncomputed."""
     grad_x_BI, grad_w_OI = torch.zeros_like(x_BI), torch.zeros_like(w_OI)
     for b, o in blocks(x_BI, w_OI):
         ratio_boI = difference(x_BI[b], w_OI[o])
-        # |x - w| <= y, so a ratio is at most 1 in size and its power can only underflow to 0.
+        # y is at least the largest |x - w|, as the sum behind it is at least 1: a ratio is at most
+        # 1 in size, and its power can only underflow to 0.
         ratio_boI.div_(torch.where(y_BO[b, o] == 0, 1, y_BO[b, o])[..., None])
-        slope_boI = ratio_boI.abs().pow_(p - 1).copysign_(ratio_boI)
-        # sum over o of (b, o) x (b, o, I), and over b of (o, b) x (o, b, I)
-        grad_x_BI[b] += torch.einsum("bo,boi->bi", grad_BO[b, o], slope_boI)
-        grad_w_OI[o] -= torch.einsum("bo,boi->oi", grad_BO[b, o], slope_boI)
+        slope_boI = ratio_boI.abs().pow_(p - 1).mul_(ratio_boI.sign())
+        if of_x:
+            grad_x_BI[b] += torch.einsum("bo,boi->bi", grad_BO[b, o], slope_boI)
+        if of_w:
+            grad_w_OI[o] -= torch.einsum("bo,boi->oi", grad_BO[b, o], slope_boI)
     return grad_x_BI, grad_w_OI
 
 
 @_lp_dist_backward.register_fake
-def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float) -> tuple[Tensor, Tensor]:
+def _(
+    grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float, of_x: bool, of_w: bool
+) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x_BI), torch.empty_like(w_OI)
 
 
@@ -88,7 +93,9 @@ def _save(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *_lp_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors, ctx.p), None
+    of_x, of_w, _ = ctx.needs_input_grad
+    grads = _lp_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors, ctx.p, of_x, of_w)
+    return *grads, None
 
 
 _lp_dist.register_autograd(_backward, setup_context=_save)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,8 +15,27 @@ from zoo.errors import NotFoundError, UsageError, unknown
 from zoo.paths import recipes_dir
 from zoo.recipes.schema import Recipe, known_keys
 
-# A recipe is a page of settings; anything larger is not one (and YAML aliases can grow).
+# A recipe is a page of settings; anything larger is not one.
 _MAX_BYTES = 65536
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, without what a page of settings has no use for and an attacker has."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few lines of aliases can mean gigabytes
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases are refused", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"{key.value} given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def list_recipes() -> list[str]:
@@ -78,29 +98,35 @@ def _with_parent(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
-    if len(text) > _MAX_BYTES:
-        raise UsageError(f"recipe {path} is larger than {_MAX_BYTES} characters")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"recipe {path} is not YAML: {error}") from None
+    if path.stat().st_size > _MAX_BYTES:
+        raise UsageError(f"recipe {path} is larger than {_MAX_BYTES} bytes")
+    content = _parse(f"recipe {path}", path.read_bytes())
     if not isinstance(content, dict):
         raise UsageError(f"recipe {path} must be a mapping of settings")
     return content
 
 
+def _parse(where: str, text: str | bytes) -> Any:
+    try:
+        return _Loader(text).get_single_data()
+    except Exception as error:  # values that a tag does not fit fail in a dozen ways
+        raise UsageError(f"{where} is not YAML that a recipe may hold: {error}") from None
+
+
 def _merge(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge deeply, everything else replaces; a mapping with another name starts afresh."""
+    """Mappings merge deeply, all else replaces; a mapping with another name starts afresh."""
     merged = dict(parent)
     for key, value in child.items():
         old = merged.get(key)
-        related = isinstance(old, dict) and isinstance(value, dict)
-        if related and value.get("name", old.get("name")) == old.get("name"):
+        if isinstance(old, dict) and isinstance(value, dict) and _same_kind(old, value):
             merged[key] = _merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _same_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return new.get("name", old.get("name")) == old.get("name")
 
 
 def _override(content: dict[str, Any], key: str, value: Any) -> None:
@@ -109,17 +135,19 @@ def _override(content: dict[str, Any], key: str, value: Any) -> None:
         content = content.setdefault(part, {})
         if not isinstance(content, dict):
             raise UsageError(f"override {key}: {part} holds no settings of its own")
-    content[last] = yaml.safe_load(value) if isinstance(value, str) else value
+    content[last] = _parse(f"override {key}", value) if isinstance(value, str) else value
 
 
 def _line(detail: Any) -> str:
-    place = tuple(part for part in detail["loc"])
+    place = tuple(detail["loc"])
     message = detail["msg"].removeprefix("Value error, ").replace("\n", "\n    ")
     if detail["type"] == "extra_forbidden":
         close = get_close_matches(str(place[-1]), known_keys(place[:-1]), n=1)
         message = "unknown key" + (f"; did you mean {close[0]}?" if close else "")
     elif detail["type"] == "missing":
         message = "missing"
-    elif "ctx" not in detail and detail["type"] != "value_error":
-        message += f", got {detail['input']!r}"
+    elif detail["type"] not in ("value_error", "union_tag_invalid"):
+        message += f", got {reprlib.repr(detail['input'])}"
+    if place[:1] == ("schedules",):  # the third part is the kind of schedule, not a key
+        place = place[:2] + place[3:]
     return f"  {'.'.join(map(str, place)) or 'recipe'}: {message}"

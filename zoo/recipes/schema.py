@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -75,7 +75,9 @@ def _objective(value: Any) -> Any:
     """The registered objective that a mapping names."""
     if isinstance(value, Objective) or not isinstance(value, dict):
         return value
-    return objectives[str(value.get("name"))].model_validate(value)
+    if "name" not in value:
+        raise ValueError(f"needs a name, one of {', '.join(objectives)}")
+    return objectives[str(value["name"])].model_validate(value)
 
 
 class Recipe(Strict):
@@ -95,7 +97,7 @@ class Recipe(Strict):
 
     name: str
     source: str = ""
-    reported: dict[str, Number] = {}
+    reported: dict[str, Number] = Field(default_factory=dict)
     data: str
     eps: EpsField
     model: ModelSpec
@@ -147,8 +149,23 @@ class Recipe(Strict):
 
 def known_keys(path: tuple[str | int, ...]) -> list[str]:
     """Keys that a recipe knows at a place, for suggestions; [] where there is no fixed set."""
-    model: Any = Recipe
+    models: list[type[BaseModel]] = [Recipe]
     for part in path:
-        fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else None
-    return list(getattr(model, "model_fields", {}))
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        named = [model for model in models if _kind(model) == (part,)]
+        models = named or [model for field in fields for model in _models(field.annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _kind(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The name by which a mapping asks for this model; () for one that has no such name."""
+    return get_args(model.model_fields["name"].annotation) if "name" in model.model_fields else ()
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field can hold."""
+    if annotation is Objective:
+        return [objectives[name] for name in objectives]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

@@ -1,16 +1,20 @@
 """Forward-error rule: how far one layer's computed output can be from its exact output.
 
+``forward_error(layer, x, unit) -> Rounded``: run one layer in eval mode on ``x: Rounded`` and bound
+its rounding error by |fl(a) - a| <= unit * |fl(a)| an operation; ``unit`` is the unit roundoff of
+the dtype that x.value and the layer have, see `unit_roundoff`.
+
 Shapes: tensors have the shape of the layer's input or output.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
 
+import torch
 from torch import Tensor, nn
 
-from zoo.errors import UsageError
+from zoo.rules.dispatch import Rule
 
 
 @dataclass(frozen=True)
@@ -35,32 +39,21 @@ class Rounded:
 # SOUND: covers a subnormal result that a kernel flushes to zero, once per operation.
 FLUSH = 2.0**-125
 
-
-@singledispatch
-def forward_error(layer: nn.Module, x: Rounded, unit: float) -> Rounded:
-    """Run one layer and bound its rounding error: |fl(a) - a| <= unit * |fl(a)| per operation.
-
-    Args:
-        layer: in eval mode.
-        x: the layer's input.
-        unit: unit roundoff of the dtype, 2**-24 for float32 and 2**-53 for float64.
-
-    Raises:
-        UsageError: no rule for this layer type.
-    """
-    raise UsageError(
-        f"no forward-error rule for layer {type(layer).__name__}\n"
-        "  add one beside the layer's class: @zoo.rules.forward_error.register"
-    )
+forward_error: Rule[..., Rounded] = Rule("forward_error")
 
 
-@forward_error.register
+def unit_roundoff(dtype: torch.dtype) -> float:
+    """Half the gap between 1 and the next number: 2**-24 for float32, 2**-53 for float64."""
+    return torch.finfo(dtype).eps / 2
+
+
+@forward_error.register(nn.Sequential)
 def _(layer: nn.Sequential, x: Rounded, unit: float) -> Rounded:
     for child in layer:
         x = forward_error(child, x, unit)
     return x
 
 
-@forward_error.register
+@forward_error.register(nn.Flatten)
 def _(layer: nn.Flatten, x: Rounded, unit: float) -> Rounded:
     return x.after(layer(x.value), layer(x.error.expand_as(x.value)), 0)

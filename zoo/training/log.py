@@ -1,4 +1,4 @@
-"""What a run says while it runs: a JSON line an epoch in a file, a bar or a line per 30 s on stderr."""
+"""What a run says while it runs: a JSON line an epoch in a file, progress on stderr."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunLog:
         """Record one epoch."""
         if self._file is None:
             return
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(json.dumps(_strict(row), allow_nan=False) + "\n")
         self._file.flush()
         text = " ".join(f"{key} {_short(value)}" for key, value in row.items() if key != "epoch")
         if self._bar is not None:
@@ -67,6 +67,12 @@ class RunLog:
             self._bar.stop()
         if self._file is not None:
             self._file.close()
+
+
+def _strict(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON can hold it: infinities and NaN are texts, which float() reads."""
+    odd = {key for key, x in row.items() if isinstance(x, float) and not math.isfinite(x)}
+    return {key: str(value) if key in odd else value for key, value in row.items()}
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 
 from zoo.data.augment import Augment
 from zoo.data.load import load_data
@@ -121,7 +121,9 @@ def train_epoch(
         if ema is not None:
             ema.update(accelerator.unwrap_model(step).model)
         sums += torch.stack([loss.detach() * share, num_correct])
-    loss, acc = (accelerator.reduce(sums, "sum") / (steps * recipe.batch_size)).tolist()
+    total = accelerator.reduce(sums, "sum")
+    assert isinstance(total, torch.Tensor)
+    loss, acc = (total / (steps * recipe.batch_size)).tolist()
     return {"epoch": epoch + 1, "loss": loss, "acc": 100 * acc, "p": knobs["p"], "lr": knobs["lr"]}
 
 

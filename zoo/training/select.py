@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zoo.bounds import bounds
 from zoo.boxes import box
 from zoo.data.pixels import Pixels
+from zoo.layers import exponent
 from zoo.margins import margins_of, worst
 from zoo.recipes import Recipe
 
@@ -28,17 +29,16 @@ def validate(model: nn.Module, data: Pixels, recipe: Recipe) -> tuple[float, flo
 
     Rounding is ignored here: this guides a run, it is no claim.
     """
-    bound, p, training = bounds[recipe.bound](), model.p, model.training
+    bound, was_training = bounds[recipe.bound](), model.training
     model.eval()
-    model.p = math.inf
     clean = certified = 0
-    for idx_B in torch.arange(len(data)).split(_BATCH):
-        x_BCHW, y_B = data.batch(idx_B)
-        clean += int((worst(margins_of(model(x_BCHW), y_B), y_B) > 0).sum())
-        margins_BK = bound(model, box(x_BCHW, recipe.eps), y_B)
-        certified += int((worst(margins_BK, y_B) > 0).sum())
-    model.p = p
-    model.train(training)
+    with exponent(model, math.inf):
+        for idx_B in torch.arange(len(data)).split(_BATCH):
+            x_BCHW, y_B = data.batch(idx_B)
+            clean += int((worst(margins_of(model(x_BCHW), y_B), y_B) > 0).sum())
+            margins_BK = bound(model, box(x_BCHW, recipe.eps), y_B)
+            certified += int((worst(margins_BK, y_B) > 0).sum())
+    model.train(was_training)
     return 100 * clean / len(data), 100 * certified / len(data)
 
 

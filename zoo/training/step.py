@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo.layers import set_exponent
 from zoo.objectives import Knobs, Objective
 
 
@@ -27,6 +28,7 @@ class Step(nn.Module):
     def forward(self, x_BCHW: Tensor, y_B: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor]:
         """Loss, and how many of the batch are classified correctly."""
         # p is part of the function that is differentiated, so it changes with the step.
-        self.model.p = knobs["p"]
-        result = self.objective(self.model, x_BCHW, y_B, knobs, self.parameters_of_objective)
+        set_exponent(self.model, knobs["p"])
+        own = dict(self.parameters_of_objective.items())
+        result = self.objective(self.model, x_BCHW, y_B, knobs, own)
         return result.loss, (result.logits_BK.argmax(1) == y_B).sum()

@@ -1,0 +1,50 @@
+"""One small trained and published model, shared by all tests that need a real one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from zoo.paths import recipes_dir
+
+NAME = "linf_dist_mlp3.digits_eps0.1"
+TINY = {"model.width": 16, "epochs": 2, "evaluate_every": 1}
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Path:
+    """Run folder of two epochs on digits at width 16."""
+    from zoo.training import train
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(NAME, out=out, overrides=TINY, quiet=True).path
+
+
+@pytest.fixture(scope="session")
+def shelf(run: Path, tmp_path_factory) -> Path:
+    """Folder with index.json and the weight folder of that run, attacked briefly."""
+    from zoo.attacks.pgd import PGD
+    from zoo.publishing import publish
+
+    out = tmp_path_factory.mktemp("shelf")
+    publish(run, out=out, attack=PGD(steps=2))
+    return out
+
+
+@pytest.fixture
+def weights(shelf: Path, tmp_path: Path) -> Path:
+    """A copy of the weight folder, for a test to damage."""
+    return Path(shutil.copytree(shelf / NAME, tmp_path / "copy"))
+
+
+@pytest.fixture
+def own(shelf: Path, tmp_path: Path, monkeypatch) -> Path:
+    """A source tree whose published model is the tiny one; zoo takes it for its own."""
+    tree = tmp_path / "tree"
+    shutil.copytree(recipes_dir(), tree / "recipes")
+    shutil.copytree(shelf, tree / "weights")
+    (tree / "pyproject.toml").touch()
+    monkeypatch.setattr("zoo.paths._PACKAGE", tree / "zoo")
+    return tree

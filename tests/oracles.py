@@ -1,0 +1,104 @@
+"""Slow references, written apart from the package: numpy and exact rationals, no torch.
+
+Every function that only subtracts, compares and adds takes arrays of floats (IEEE arithmetic of
+their dtype) and object arrays of Fractions (exact arithmetic) alike.
+
+Shapes: B batch, I in features, O out features, C/H/W image.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def exactly(values: Any) -> Array:
+    """The rational numbers that floating-point values are, as an object array."""
+    values = np.asarray(values, np.float64)
+    exact = np.empty(values.shape, object)
+    for at in np.ndindex(values.shape):
+        exact[at] = Fraction(values[at].item())
+    return exact
+
+
+def linf_dist(x_BI: Array, w_OI: Array) -> Array:
+    """max_i |x_bi - w_oi|, pair by pair."""
+    return np.array([[np.abs(x_I - w_I).max() for w_I in w_OI] for x_I in x_BI])
+
+
+def linf_dist_bounds(lower_BI: Array, upper_BI: Array, w_OI: Array) -> tuple[Array, Array]:
+    """Range of |x - w| over each coordinate's interval, by cases, then the maximum over i."""
+    ends = [
+        [_range_of_max(lower_I, upper_I, w_I) for w_I in w_OI]
+        for lower_I, upper_I in zip(lower_BI, upper_BI, strict=True)
+    ]
+    return np.array([[e[0] for e in row] for row in ends]), np.array(
+        [[e[1] for e in row] for row in ends]
+    )
+
+
+def _range_of_max(lower_I: Array, upper_I: Array, w_I: Array) -> tuple[Any, Any]:
+    smallest, largest = [], []
+    for lower, upper, w in zip(lower_I, upper_I, w_I, strict=True):
+        at_ends = abs(lower - w), abs(upper - w)
+        smallest.append(0 * w if lower <= w <= upper else min(at_ends))
+        largest.append(max(at_ends))
+    return max(smallest), max(largest)
+
+
+def lp_dist(x_BI: Array, w_OI: Array, p: float) -> Array:
+    """(sum_i |x_bi - w_oi|^p)^(1/p) in float64, divided by the largest term before the power."""
+    t_BOI = np.abs(x_BI.astype(np.float64)[:, None] - w_OI.astype(np.float64)[None])
+    max_BO = t_BOI.max(2)
+    if math.isinf(p):
+        return max_BO
+    ratio_BOI = t_BOI / np.where(max_BO == 0, 1, max_BO)[..., None]
+    return max_BO * np.where(max_BO == 0, 1, (ratio_BOI**p).sum(2)) ** (1 / p)
+
+
+def lp_dist_grads(x_BI: Array, w_OI: Array, grad_BO: Array, p: float) -> tuple[Array, Array]:
+    """Gradients of sum(grad * lp_dist), closed formula; at p = inf the first winner takes it."""
+    slope_BOI = np.zeros((len(x_BI), *w_OI.shape))
+    for b, o in np.ndindex(grad_BO.shape):
+        t_I = x_BI[b] - w_OI[o]
+        if math.isinf(p):
+            winner = int(np.argmax(np.abs(t_I)))  # numpy promises the first
+            slope_BOI[b, o, winner] = np.sign(t_I[winner])
+        elif t_I.any():
+            y = lp_dist(x_BI[b : b + 1], w_OI[o : o + 1], p).item()
+            slope_BOI[b, o] = np.sign(t_I) * (np.abs(t_I) / y) ** (p - 1)
+    slope_BOI *= grad_BO[..., None]
+    return slope_BOI.sum(1), -slope_BOI.sum(0)
+
+
+def patches(x_CHW: Array, size: int, stride: int, padding: int, border_C: Array) -> Array:
+    """Windows of an image with a border of one value a channel, as (H', W', C * size * size)."""
+    channels, height, width = x_CHW.shape
+    framed = np.empty((channels, height + 2 * padding, width + 2 * padding), x_CHW.dtype)
+    framed[:] = border_C[:, None, None]
+    framed[:, padding : padding + height, padding : padding + width] = x_CHW
+    rows = range(0, framed.shape[1] - size + 1, stride)
+    columns = range(0, framed.shape[2] - size + 1, stride)
+    return np.array(
+        [[framed[:, i : i + size, j : j + size].reshape(-1) for j in columns] for i in rows]
+    )
+
+
+def linf_conv(
+    x_BCHW: Array, w_OCHW: Array, stride: int = 1, padding: int = 0, border_C: Array | None = None
+) -> Array:
+    """l_inf distance of each window to each kernel, (B, O, H', W')."""
+    if border_C is None:
+        border_C = x_BCHW[0, :, 0, 0] * 0
+    w_OI = w_OCHW.reshape(len(w_OCHW), -1)
+    out = []
+    for x_CHW in x_BCHW:
+        x_HWI = patches(x_CHW, w_OCHW.shape[2], stride, padding, border_C)
+        y_NO = linf_dist(x_HWI.reshape(-1, w_OI.shape[1]), w_OI)
+        out.append(y_NO.reshape(*x_HWI.shape[:2], -1).transpose(2, 0, 1))
+    return np.array(out)

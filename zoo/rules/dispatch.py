@@ -1,0 +1,60 @@
+"""Rules by exact layer type: a subclass does not inherit its parent's rule.
+
+functools.singledispatch follows inheritance. A residual block that subclasses nn.Sequential and
+adds its input would then be certified as if it did not: the worst kind of bug. So a rule is found
+for the very type it was registered for, and a layer that hooks alter has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from torch import nn
+
+from zoo.errors import UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Rule(Generic[P, R]):
+    """A function of a layer with one implementation a layer type.
+
+    Args:
+        name: what the rule computes, for messages ("interval").
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self._table: dict[type[nn.Module], Callable[..., R]] = {}
+
+    def register(self, *types: type[nn.Module]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+        """Decorator: the rule of these layer types, and of no subclass of them."""
+
+        def enter(function: Callable[..., R]) -> Callable[..., R]:
+            for kind in types:
+                assert kind not in self._table, f"{self.name} rule of {kind.__name__} exists"
+                self._table[kind] = function
+            return function
+
+        return enter
+
+    def __call__(self, layer: nn.Module, *args: Any, **kwargs: Any) -> R:
+        """Apply the rule of the layer's type.
+
+        Raises:
+            UsageError: there is none, or hooks change what the layer computes.
+        """
+        # SOUND: what has no rule of its own is refused by name, never passed over.
+        if type(layer) not in self._table:
+            raise UsageError(
+                f"no {self.name} rule for layer {type(layer).__name__}\n"
+                f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
+            )
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            raise UsageError(
+                f"layer {type(layer).__name__} has forward hooks, which no {self.name} rule sees\n"
+                "  remove them before bounding the model"
+            )
+        return self._table[type(layer)](layer, *args, **kwargs)
