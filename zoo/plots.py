@@ -111,4 +111,6 @@ def _from_csv(path: Path) -> list[_Series]:
                     line.empirical.append((eps, float(row["empirical_acc"])))
     except (KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{path} is no table of zoo certify --out: {error}") from None
+    if not series:
+        raise UsageError(f"{path} has no rows to draw")
     return list(series.values())

@@ -31,19 +31,24 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> nn.Module:
         IntegrityError: bytes, tensors or values that are not what the card says.
     """
     path = Path(name_or_path)
-    if is_name(str(name_or_path)) and not path.is_dir():
-        name = str(name_or_path)
-        folder, pin = published_folder(name), read_index()[name]["sha256"]
+    name, index = str(name_or_path), read_index()
+    # What is published goes first: the working directory must not decide what a name means.
+    if name in index or (is_name(name) and not path.is_dir()):
+        folder, pin = published_folder(name), index[name]["sha256"]
     elif path.is_dir():
         folder, pin = path, None
     elif path.suffix == ".safetensors" or path.exists():
         raise UsageError(f"{path}: give the folder that holds model.safetensors and config.json")
     else:
-        raise unknown("model", str(name_or_path), list_models(), see="zoo list")
+        raise unknown("model", name, list_models(), see="zoo list")
     card = Card.read(folder)
     weights = folder / "model.safetensors"
     check_file(weights, card.sha256, pin)
-    model = timm.create_model(card.arch, **card.arch_args)
+    try:
+        model = timm.create_model(card.arch, **card.arch_args)
+    except (RuntimeError, TypeError, UsageError) as error:
+        reason = str(error).splitlines()[0]
+        raise IntegrityError(f"the card in {folder} describes no net of ours: {reason}") from None
     load_tensors(model, weights)
     setattr(model, "card", card)  # noqa: B010  (nn.Module types attributes as tensors)
     return model.eval().to(device)

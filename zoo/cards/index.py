@@ -107,7 +107,8 @@ def info(name: str) -> Card:
     """
     from zoo.cards.card import Card
 
-    if Path(name).is_dir():
+    # What is published goes first: the working directory must not decide what a name means.
+    if name not in read_index() and Path(name).is_dir():
         return Card.read(Path(name))
     return Card.read(published_folder(name))
 

@@ -5,6 +5,7 @@ Shapes: N images of the split, B batch.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import time
 from collections.abc import Callable, Iterable
@@ -60,7 +61,8 @@ def evaluate(
     card = getattr(net, "card", None)
     if dtype not in ("float32", "float64"):
         raise UsageError(f"dtype {dtype!r}: certificates are for float32 or float64 programs")
-    net = net.to(device=checked_device(device), dtype=getattr(torch, dtype))
+    # A copy: the caller's model keeps its device and dtype.
+    net = copy.deepcopy(net).to(device=checked_device(device), dtype=getattr(torch, dtype))
     radii = _radii(eps, card)
     pixels = _pixels(data, split, card, n).to(device)
     attacker = _attacker(attack)
@@ -76,7 +78,7 @@ def evaluate(
         x_BCHW = x_BCHW.to(getattr(torch, dtype))
         for i, certificate in enumerate(certifier(x_BCHW, y_B, radii, clip=clip)):
             certificates[i].append(certificate)
-            falsified[i].append(_falsified(net, x_BCHW, certificate, attacker))
+            falsified[i].append(_falsified(net, x_BCHW, idx_B, certificate, attacker))
         if progress is not None:
             progress(int(idx_B[-1]) + 1, len(pixels))
     about = {
@@ -103,7 +105,11 @@ def evaluate(
 
 
 def _falsified(
-    net: nn.Module, x_BCHW: Tensor, certificate: Certificate, attacker: Attack | None
+    net: nn.Module,
+    x_BCHW: Tensor,
+    idx_B: Tensor,
+    certificate: Certificate,
+    attacker: Attack | None,
 ) -> Tensor:
     """Which images were classified correctly and are not under attack."""
     broken_B = torch.zeros_like(certificate.clean_B)
@@ -114,12 +120,12 @@ def _falsified(
     adversarial_ACHW = attacker(net, x_BCHW[at_A], y_A, certificate.eps, clip=certificate.clip)
     with torch.no_grad():
         broken_B[at_A] = strict_argmax(net(adversarial_ACHW)) != y_A
-    refuted = (broken_B & certificate.certified_B).nonzero().squeeze(1).tolist()
+    refuted = idx_B[(broken_B & certificate.certified_B).cpu()].tolist()
     if refuted:
         raise FalsifiedError(
             f"{attacker} broke {len(refuted)} certified image(s) at eps "
             f"{format_eps(certificate.eps)}, bound {certificate.bound}: "
-            f"positions {refuted[:10]} of their batch\n"
+            f"indices {refuted[:10]}\n"
             "  this is a soundness bug: please report it with the command that showed it"
         )
     return broken_B

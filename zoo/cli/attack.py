@@ -32,9 +32,10 @@ def attack(
     from zoo.attacks import attacks
     from zoo.certification import evaluate
     from zoo.cli.certify import print_rows
-    from zoo.cli.show import progress
+    from zoo.cli.show import make_folders, progress
 
     spec = {"name": method, "steps": steps, "restarts": restarts, "seed": seed}
+    make_folders(out)
     with progress(f"attack {model}", quiet=quiet) as show:
         report = evaluate(
             model,

@@ -38,12 +38,13 @@ def certify(
 ) -> None:
     """Certify models: how many images no perturbation within eps can change the class of."""
     from zoo.certification import Report, Row, evaluate
-    from zoo.cli.show import progress
+    from zoo.cli.show import make_folders, progress
     from zoo.errors import UsageError
 
     radii = "auto" if not eps else [part for text in eps for part in text.split(",")]
     if per_sample is not None and len(models) > 1:
         raise UsageError("--per-sample writes the verdicts of one model: give one")
+    make_folders(out, per_sample)
     rows: list[Row] = []
     try:
         for name in models:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -45,6 +46,13 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def make_folders(*files: Path | None) -> None:
+    """Make the folders of files to write: before the work, not after it, is when to fail."""
+    for file in files:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -64,9 +64,19 @@ class Schedules(Strict):
         return {name: schedule(t) for name, schedule in given.items() if schedule is not None}
 
 
-class Augmentation(Strict):
-    """Random crop after edge padding by `pad` pixels, and horizontal flips."""
+class Affine(Strict):
+    """Largest rotation and shear in degrees, shift in pixels, and relative change of size."""
 
+    rotate: Annotated[Number, Field(ge=0, le=180)] = 0.0
+    shift: Annotated[Number, Field(ge=0)] = 0.0
+    scale: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    shear: Annotated[Number, Field(ge=0, lt=90)] = 0.0
+
+
+class Augmentation(Strict):
+    """Random affine maps, random crop after edge padding by `pad` pixels, horizontal flips."""
+
+    affine: Affine = Affine()
     pad: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
 

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from timm.utils.model_ema import ModelEmaV3
 
+from zoo.data.affine import Affine
 from zoo.data.augment import Augment
 from zoo.data.load import load_data
 from zoo.data.order import epoch_order
@@ -96,7 +97,9 @@ def train_epoch(
     step.train()
     steps = len(data) // recipe.batch_size
     share = recipe.batch_size // accelerator.num_processes
-    augment = Augment(recipe.augment.pad, recipe.augment.flip)
+    affine = Affine(**recipe.augment.affine.model_dump())
+    crop = Augment(recipe.augment.pad, recipe.augment.flip)
+    draws = {"seed": recipe.seed, "epoch": epoch, "n": len(data)}
     order_N = epoch_order(recipe.seed, epoch, len(data))
     sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
     knobs: dict[str, float] = {}
@@ -108,7 +111,7 @@ def train_epoch(
         first = i * recipe.batch_size + accelerator.process_index * share
         idx_b = order_N[first : first + share]
         x_bCHW, y_b = data.batch(idx_b)
-        x_bCHW = augment(x_bCHW, idx_b, seed=recipe.seed, epoch=epoch, n=len(data))
+        x_bCHW = crop(affine(x_bCHW, idx_b, **draws), idx_b, **draws)
         loss, num_correct = step(x_bCHW, y_b, knobs)
         if not loss.isfinite():
             raise ZooError(
