@@ -84,23 +84,23 @@ def test_card_refuses_keys_that_it_does_not_know(weights: Path) -> None:
 @pytest.mark.parametrize(
     "choice, names",
     [
-        ({}, ["a_mlp9.m", "a_mlp10.m", "b.c", "cnn7.m"]),
-        ({"pretrained": True}, ["a_mlp9.m", "b.c", "cnn7.m"]),
-        ({"pattern": "a_*"}, ["a_mlp9.m", "a_mlp10.m"]),
-        ({"pattern": "a_mlp?.*"}, ["a_mlp9.m"]),
+        ({}, ["a_mlp9", "a_mlp10", "b", "cnn7"]),
+        ({"pretrained": True}, ["a_mlp9", "b", "cnn7"]),
+        ({"pattern": "a_*"}, ["a_mlp9", "a_mlp10"]),
+        ({"pattern": "a_mlp?.*"}, ["a_mlp9"]),
         ({"pattern": "nothing"}, []),
-        ({"data": "cifar10_jpeg"}, ["b.c"]),
+        ({"data": "cifar10_jpeg"}, ["b"]),
         ({"data": "cifar10"}, []),
-        ({"eps": "8/255"}, ["b.c"]),
-        ({"eps": 0.1}, ["cnn7.m"]),
-        ({"eps": "0.30"}, ["a_mlp9.m", "a_mlp10.m"]),
-        ({"method": "ibp"}, ["cnn7.m"]),
-        ({"method": "a_mlp10"}, ["a_mlp10.m"]),
-        ({"eps": 0.3, "pretrained": True}, ["a_mlp9.m"]),
+        ({"eps": "8/255"}, ["b"]),
+        ({"eps": 0.1}, ["cnn7"]),
+        ({"eps": "0.30"}, ["a_mlp9", "a_mlp10"]),
+        ({"method": "ibp"}, ["cnn7"]),
+        ({"method": "a_mlp10"}, ["a_mlp10"]),
+        ({"eps": 0.3, "pretrained": True}, ["a_mlp9"]),
     ],
 )
 def test_models_are_listed_by_what_is_asked(zoo_of_names, choice: dict, names: list) -> None:
-    assert [name.split("nist")[0].split("ifar")[0] for name in list_models(**choice)] == names
+    assert [name.partition(".")[0] for name in list_models(**choice)] == names
 
 
 def test_eps_that_is_no_number_is_refused(zoo_of_names) -> None:

@@ -43,9 +43,13 @@ def train(
 
         print_recipe(resolved, json=json)
         return
+    from accelerate import PartialState
+
     from zoo.training import train as run_training
 
     run = run_training(resolved, out=out, quiet=quiet)
+    if not PartialState().is_main_process:  # one result, however many processes
+        return
     if json:
         print_json([{"run": str(run.path)} | run.summary()])
     else:

@@ -1,0 +1,144 @@
+"""What may import what, what is never used, and what must stay fast."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import NAME
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "zoo").rglob("*.py"))
+
+# Lower layers of the package never import higher ones; each set is what the key may not import.
+ABOVE_OPS = {"rules", "layers", "models", "objectives", "bounds", "attacks"}
+TOP = {"certification", "training", "weights", "publishing", "plots", "cli"}
+FORBIDDEN = {
+    "ops": ABOVE_OPS | TOP,
+    "rules": (ABOVE_OPS - {"rules"}) | TOP,
+    "layers": (ABOVE_OPS - {"rules", "layers"}) | TOP,
+    "models": {"bounds", "objectives", "attacks"} | TOP,
+    "bounds": {"models", "objectives", "attacks"} | TOP,
+    "objectives": {"models", "attacks"} | TOP,
+    "attacks": {"models", "bounds", "objectives"} | TOP,
+    "data": ABOVE_OPS | TOP,
+    "training": {"certification", "publishing", "cli", "attacks"},
+    "certification": {"training", "publishing", "cli", "models", "objectives"},
+    "cards": {"training", "certification", "models", "weights", "cli"},
+    "recipes": {"training", "models", "certification", "weights", "cli"},
+}
+
+
+def imports(tree: ast.Module, *, top_level: bool = False) -> Iterator[str]:
+    """Modules that a file imports; inside functions and under TYPE_CHECKING too, if asked."""
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parse(file: Path) -> ast.Module:
+    """Syntax tree of a file."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_imports_point_downwards(package: str) -> None:
+    files = [file for file in FILES if file.relative_to(ROOT / "zoo").parts[0] == package]
+    assert files
+    for file in files:
+        found = {name.split(".")[1] for name in imports(parse(file)) if name.startswith("zoo.")}
+        assert not found & FORBIDDEN[package], file
+
+
+def test_every_package_has_a_rule() -> None:
+    packages = {file.parent.name for file in FILES if file.parent.parent == ROOT / "zoo"}
+    assert packages == set(FORBIDDEN) | {"cli"}
+
+
+def test_commands_import_nothing_heavy_before_they_run() -> None:
+    import_anywhere = ("zoo.cli.", "zoo.errors.")
+    light = {"typer", *sys.stdlib_module_names}
+    for file in (ROOT / "zoo" / "cli").glob("*.py"):
+        for name in imports(parse(file), top_level=True):
+            assert name.startswith(import_anywhere) or name.split(".")[0] in light, file
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_nothing_runs_what_it_reads(file: Path) -> None:
+    tree = parse(file)
+    never = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+    assert not never & {name.split(".")[0] for name in imports(tree)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+        assert called not in {"torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+        assert called.rpartition(".")[2] not in {"extractall", "unpack_archive"}
+        assert not any(word.arg == "shell" for word in node.keywords)
+
+
+def modules_after(code: str) -> set[str]:
+    """What is imported once code has run in a fresh interpreter, by top-level name."""
+    program = f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert not end.code\n"
+    program += "print('MODULES', *{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "--json", "--eps", "0.1"],
+        ["info", "FOLDER"],
+        ["recipe", "ls"],
+        ["recipe", "show", NAME],
+        ["recipe", "check", NAME],
+        ["train", NAME, "epochs=1", "--dry-run"],
+        ["plot", "FOLDER", "--out", "IMAGE"],
+    ],
+    ids=lambda words: "-".join(words[:2]),
+)
+def test_command_does_without_torch(words: list[str], shelf: Path, tmp_path: Path) -> None:
+    places = {"FOLDER": str(shelf / NAME), "IMAGE": str(tmp_path / "curve.png")}
+    words = [places.get(word, word) for word in words]
+    found = modules_after(f"sys.argv = ['zoo', *{words}]; from zoo.cli import main; main()")
+    assert "zoo" in found
+    assert not found & {"torch", "timm", "accelerate", "sklearn", "torchvision"}
+
+
+def test_importing_zoo_imports_little() -> None:
+    found = modules_after("import zoo; assert 'load' in dir(zoo)")
+    assert not found & {"torch", "timm", "numpy", "pydantic", "yaml", "matplotlib"}
+
+
+def test_every_public_name_is_there() -> None:
+    import zoo
+
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = zoo.lod
+
+
+def test_list_is_quick() -> None:
+    seconds = []
+    for _ in range(3):  # the best of three, for other programs run too
+        start = time.monotonic()
+        command = [sys.executable, "-m", "zoo", "list"]
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=os.environ)
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1, seconds
