@@ -12,8 +12,8 @@ import yaml
 from conftest import NAME
 from pydantic import ValidationError
 
-from zoo.cards import Card, Counts, Curve, info, list_models, read_index
-from zoo.cards.index import enter, natural
+from zoo.cards.card import Card, Counts, Curve
+from zoo.cards.index import enter, info, list_models, natural, read_index
 from zoo.cards.page import render_page
 from zoo.errors import IntegrityError, NotFoundError, UsageError
 

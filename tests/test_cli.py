@@ -182,7 +182,7 @@ def test_files_of_results_have_the_documented_columns(zoo_, own) -> None:
 
 
 def test_published_claims_are_met_again(zoo_, own: Path) -> None:
-    code, out, _ = zoo_("certify", NAME, "--attack", "none", "--json")
+    _, out, _ = zoo_("certify", NAME, "--attack", "none", "--json")
     (row,) = json.loads(out)
     counts = json.loads((own / "weights" / NAME / "config.json").read_text())["zoo"]["counts"]
     for key in ("n", "n_clean", "n_certified", "n_certified_a", "n_certified_b"):

@@ -213,13 +213,13 @@ def test_folding_keeps_argument_and_predictions_and_returns_eval_mode():
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_unfolding_a_folded_net_gives_the_net_back(depth):
+def test_unfolding_a_trained_net_gives_the_net_back(depth):
     net = random_net(depth=depth)
     assert_same_net(unfold(fold(net), MEAN, STD), net)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_folding_an_unfolded_net_gives_the_folded_one_back(depth):
+def test_folding_an_untrained_net_gives_the_folded_one_back(depth):
     folded = fold(random_net(depth=depth))
     assert_same_net(fold(unfold(folded, MEAN, STD)), folded)
 

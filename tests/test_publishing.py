@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo.attacks.pgd import PGD
-from zoo.cards import Card, read_index
+from zoo.cards.card import Card
+from zoo.cards.index import read_index
 from zoo.certification.report import SAMPLE_COLUMNS
 from zoo.data.load import load_data
 from zoo.errors import IntegrityError, NotFoundError, UsageError

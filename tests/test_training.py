@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from accelerate import Accelerator
 from conftest import NAME, TINY
 from safetensors.torch import load_file
@@ -66,7 +65,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path: Path) -> None:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", epochs=20, evaluate_every=20, **{"model.width": 64})
+    run = trained(tmp_path / "run", epochs=15, evaluate_every=15, **{"model.width": 48})
     last = log_of(run.path)[-1]
     assert last["val_acc"] > 20  # 10 % is chance
     assert 0 < last["val_cert"] <= last["val_acc"]
@@ -209,6 +208,9 @@ def test_overrides_do_not_apply_to_a_loaded_recipe(tmp_path: Path) -> None:
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     settings = {"epochs": 3, "model.width": 16, "evaluate_every": 1, "ema": 0.9, "augment.pad": 1}
+    # MeanShift makes some gradients exactly 0 but for rounding. The recipe's Adam, with its tiny
+    # eps, would turn that noise into whole steps, and sums taken in another order into others.
+    settings |= {"optimizer.eps": 1e-4}
     one = train(NAME, out=tmp_path / "one", overrides=settings, quiet=True)
     words = [f"{key}={value}" for key, value in settings.items()]
     command = [sys.executable, "-m", "zoo", "train", NAME, *words, "--out", str(tmp_path / "two")]
@@ -234,17 +236,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     assert [bool(error) for _, error in outputs] == [True, False], outputs
     for a, b in zip(log_of(one.path), log_of(tmp_path / "two"), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=0, abs=1e-5)
-        # Sums are taken in another order, so an image or two may fall on the other side.
-        for key in ("acc", "val_acc", "val_cert"):
-            assert a[key] == pytest.approx(b[key], abs=200 / 180)
-        assert [a[key] for key in ("epoch", "p", "lr")] == [b[key] for key in ("epoch", "p", "lr")]
-    assert yaml.safe_load((tmp_path / "two" / "recipe.yaml").read_text())["epochs"] == 3
+        assert {**a, "loss": 0, "seconds": 0} == {**b, "loss": 0, "seconds": 0}
     ours, theirs = kept(one), kept(RunFolder.open(tmp_path / "two"))
-    # Weights drift apart where a gradient is nearly 0, which Adam divides by its own size; the
-    # running means are sums over all images, and would differ if each process had its own.
     for key in ours:
-        near = torch.isclose(ours[key], theirs[key], atol=1e-4).float().mean()
-        assert near == 1 if "running_mean" in key else near > 0.9
+        assert torch.allclose(ours[key], theirs[key], atol=1e-4), key
 
 
 class Identity(torch.nn.Module):

@@ -13,7 +13,8 @@ from zoo.version import __version__
 if TYPE_CHECKING:
     from zoo.attacks import attack
     from zoo.boxes import Box, box
-    from zoo.cards import Card, info, list_models
+    from zoo.cards.card import Card
+    from zoo.cards.index import info, list_models
     from zoo.certification import Certificate, Report, certify, evaluate
     from zoo.plots import plot
     from zoo.publishing import publish
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Box": "zoo.boxes",
-    "Card": "zoo.cards",
+    "Card": "zoo.cards.card",
     "Certificate": "zoo.certification",
     "Report": "zoo.certification",
     "attack": "zoo.attacks",
@@ -30,8 +31,8 @@ _HOME = {
     "certify": "zoo.certification",
     "create_model": "zoo.weights",
     "evaluate": "zoo.certification",
-    "info": "zoo.cards",
-    "list_models": "zoo.cards",
+    "info": "zoo.cards.index",
+    "list_models": "zoo.cards.index",
     "load": "zoo.weights",
     "plot": "zoo.plots",
     "publish": "zoo.publishing",

@@ -8,12 +8,14 @@ arithmetic needs a float.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 
 from zoo.errors import UsageError
 
 Eps = Fraction | float | int | str
+_HUGE_EXPONENT = re.compile(r"[eE][+-]?[\d_]{4}")
 
 
 def parse_eps(eps: Eps) -> Fraction:
@@ -26,8 +28,11 @@ def parse_eps(eps: Eps) -> Fraction:
         UsageError: not a number, or outside [0, 1].
     """
     try:
+        # Fraction("1e999999999") would build that integer.
+        if isinstance(eps, bool) or (isinstance(eps, str) and _HUGE_EXPONENT.search(eps)):
+            raise ValueError
         value = Fraction(repr(float(eps)) if isinstance(eps, float) else eps)
-    except (ValueError, ZeroDivisionError, TypeError):
+    except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         raise UsageError(
             f"eps {eps!r} is not a number\n"
             "  eps is in pixel units: write 0.3, 8/255 or a fractions.Fraction"

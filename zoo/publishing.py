@@ -13,7 +13,6 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
 
 from zoo.attacks import Attack
 from zoo.attacks.pgd import PGD
@@ -24,6 +23,7 @@ from zoo.certification.evaluate import evaluate
 from zoo.certification.report import Report
 from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
+from zoo.eps import parse_eps
 from zoo.errors import UsageError
 from zoo.layers import set_exponent
 from zoo.models import LinfDistMLP, fold
@@ -72,15 +72,15 @@ def publish(
         )
     read_index(parent)  # an index that is broken is better found before the work than after it
     test = load_data(recipe.data, "test")
-    model = folded_net(finished, test)
+    trained = trained_net(finished, test)
     parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the finished folder appears in one rename or not at all.
     with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
         folder = Path(temporary) / recipe.name
         folder.mkdir()
-        save_tensors(model, folder / "model.safetensors")
+        save_tensors(fold(trained), folder / "model.safetensors")
         # What is measured is the file, read back, not the object that was trained.
-        arch_args: dict[str, Any] = model.config | {"folded": True}
+        arch_args: dict[str, Any] = trained.config | {"folded": True}
         written = timm.create_model(recipe.model.name, **arch_args).eval()
         load_tensors(written, folder / "model.safetensors")
         attacker = attack or PGD(steps=100, restarts=5)
@@ -88,9 +88,7 @@ def publish(
         report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
         grid = [2 * recipe.eps * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
         curve = evaluate(written, eps=grid, attack=None, **settings)
-        card = _card(
-            finished, written, arch_args, test, report, curve, grid, folder / "model.safetensors"
-        )
+        card = _card(finished, trained, report, curve, folder / "model.safetensors")
         write_config(folder, card)
         (folder / "README.md").write_text(render_page(card), encoding="utf-8")
         report.samples_to_csv(folder / "certificates.csv")
@@ -99,33 +97,26 @@ def publish(
     return target
 
 
-def folded_net(run: RunFolder, data: Pixels) -> LinfDistMLP:
-    """The run's selected weights in published form, at p = inf in eval mode."""
+def trained_net(run: RunFolder, data: Pixels) -> LinfDistMLP:
+    """The run's selected weights in their training form, at p = inf in eval mode."""
     model = build_model(run.recipe.model, data)
     if not isinstance(model, LinfDistMLP):
         raise UsageError(f"publish cannot fold {type(model).__name__}")
     load_tensors(model, run.path / "model.safetensors")
     set_exponent(model, math.inf)
-    return fold(model.eval())
+    return model.eval()
 
 
 def _card(
-    run: RunFolder,
-    model: nn.Module,
-    arch_args: dict[str, Any],
-    test: Pixels,
-    report: Report,
-    curve: Report,
-    grid: list[Fraction],
-    weights: Path,
+    run: RunFolder, trained: LinfDistMLP, report: Report, curve: Report, weights: Path
 ) -> Card:
     recipe, row, summary = run.recipe, report.rows[0], run.summary()
     return Card(
         name=recipe.name,
         arch=recipe.model.name,
-        arch_args=arch_args,
-        mean=test.mean,
-        std=test.std,
+        arch_args=trained.config | {"folded": True},
+        mean=trained.mean,
+        std=trained.std,
         data=row.data,
         split=row.split,
         split_sha256=row.split_sha256,
@@ -134,13 +125,16 @@ def _card(
         bound=row.bound,
         counts=Counts(**{key: getattr(row, key) for key in Counts.model_fields}),
         attack=row.attack,
-        curve=Curve(eps=tuple(grid), n_certified=tuple(point.n_certified for point in curve.rows)),
+        curve=Curve(
+            eps=tuple(parse_eps(point.eps) for point in curve.rows),
+            n_certified=tuple(point.n_certified for point in curve.rows),
+        ),
         dtype=row.dtype,
         device=row.device,
         torch=torch.__version__,
         sha256=sha256_of(weights),
         bytes=weights.stat().st_size,
-        params=sum(tensor.numel() for tensor in model.parameters()),
+        params=sum(tensor.numel() for tensor in fold(trained).parameters()),
         # Through JSON, where p = inf is a text: config.json is read by strict parsers too.
         training=Training(recipe=json.loads(recipe.model_dump_json()), **summary),
         source=recipe.source,

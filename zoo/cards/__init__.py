@@ -1,6 +1,5 @@
-"""Model cards: what a published model is, and what is claimed of it. No torch, no network."""
+"""Model cards: what a published model is, and what is claimed of it. No torch, no network.
 
-from zoo.cards.card import Card, Counts, Curve
-from zoo.cards.index import IndexEntry, info, list_models, read_index
-
-__all__ = ["Card", "Counts", "Curve", "IndexEntry", "info", "list_models", "read_index"]
+card.py holds the fields, index.py finds models, page.py renders a card as README.md. Nothing is
+imported here, as listing models must stay fast.
+"""

@@ -208,7 +208,10 @@ def checked_device(device: str) -> torch.device:
         UsageError: another one.
     """
     try:
-        return torch.empty(0, device=device).device
+        found = torch.empty(0, device=device).device
+        if found.type == "meta":
+            raise RuntimeError("it holds no values")
+        return found
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"device {device!r} cannot be used: {reason}") from None

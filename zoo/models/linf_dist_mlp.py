@@ -58,6 +58,7 @@ class LinfDistMLP(nn.Module):
                 f"img_size={height}, mean={mean_C}"
             )
         self.num_classes, self.num_features, self.folded = num_classes, width, folded
+        self.mean, self.std = tuple(mean_C), float(std)
         self.input_shape = (in_chans, height, height)
         self.config: dict[str, Any] = {
             "width": width,

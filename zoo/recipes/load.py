@@ -74,7 +74,8 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     for key, value in (overrides or {}).items():
         _override(content, key, value)
     try:
-        return Recipe.model_validate(content | {"name": path.stem})
+        # A run's recipe.yaml says its name; a recipe's file is its name.
+        return Recipe.model_validate({"name": path.stem} | content)
     except ValidationError as error:
         lines = [_line(detail) for detail in error.errors()]
         raise UsageError(

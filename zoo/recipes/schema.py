@@ -97,8 +97,8 @@ class Recipe(Strict):
         name: of the recipe file, and of the weights it makes.
         eps: the claim, in pixel units; what certification uses. Training has schedules.eps.
         train_on: "train" leaves the validation split out; "train+validation" trains on both.
-        select: which weights the run keeps: those of the last epoch, or those with the most
-            certified validation images (never test images) among epochs at p = inf.
+        select: which weights the run keeps: those of the last epoch, or of the epoch that certifies
+            the most validation images (never test images) when put to p = inf.
         evaluate_every: epochs between two looks at the validation split.
         ema: decay of an average of the weights that is kept beside them and then published.
         source: where method and figures come from.

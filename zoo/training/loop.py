@@ -27,6 +27,7 @@ from zoo.training.log import RunLog
 from zoo.training.run import RunFolder
 from zoo.training.select import Selection, validate
 from zoo.training.step import Step
+from zoo.version import source_commit
 
 
 def train(
@@ -53,6 +54,7 @@ def train(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise UsageError("overrides apply to a recipe's name or file, not to a loaded Recipe")
+    commit = source_commit()  # now: the tree may change while the run goes on
     accelerator = Accelerator(mixed_precision="no")
     set_seed(recipe.seed)
     data = load_data(recipe.data, recipe.train_on).to(accelerator.device)
@@ -78,7 +80,7 @@ def train(
             log.epoch(row | {"seconds": round(time.monotonic() - start, 2)})
     if accelerator.is_main_process:
         seconds = time.monotonic() - start
-        run.finish(selection, seconds=seconds, device=str(accelerator.device))
+        run.finish(selection, seconds=seconds, device=str(accelerator.device), commit=commit)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return run

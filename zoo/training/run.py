@@ -16,9 +16,9 @@ import yaml
 from safetensors.torch import save_file
 
 from zoo.errors import NotFoundError, UsageError
-from zoo.recipes import Recipe
+from zoo.recipes import Recipe, load_recipe
 from zoo.training.select import Selection
-from zoo.version import __version__, source_commit
+from zoo.version import __version__
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,9 @@ class RunFolder:
                     f"{path} is not a finished run: it has no {name}\n"
                     "  make one with: zoo train RECIPE --out RUN"
                 )
-        content = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
-        return cls(path, Recipe.model_validate(content))
+        return cls(path, load_recipe(path / "recipe.yaml"))
 
-    def finish(self, selection: Selection, *, seconds: float, device: str) -> None:
+    def finish(self, selection: Selection, *, seconds: float, device: str, commit: str) -> None:
         """Write the selected weights and what the run was."""
         save_file(selection.state, self.path / "model.safetensors", {"format": "pt"})
         summary = {
@@ -75,7 +74,7 @@ class RunFolder:
             "torch": torch.__version__,
             "python": platform.python_version(),
             "zoo": __version__,
-            "commit": source_commit(),
+            "commit": commit,
         }
         (self.path / "run.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
