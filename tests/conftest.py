@@ -1,8 +1,9 @@
-"""One small trained and published model, shared by all tests that need a real one."""
+"""One small trained and published model for all tests that need a real one, and one thread."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ TINY = {"model.width": 16, "epochs": 2, "evaluate_every": 1}
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Path:
     """Run folder of two epochs on digits at width 16."""
-    from zoo.training import train
+    from zoo.training import run_training
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    return train(NAME, out=out, overrides=TINY, quiet=True).path
+    return run_training(NAME, out=out, overrides=TINY, quiet=True).path
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,14 @@ def own(shelf: Path, tmp_path: Path, monkeypatch) -> Path:
     (tree / "pyproject.toml").touch()
     monkeypatch.setattr("zoo.paths._PACKAGE", tree / "zoo")
     return tree
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread in torch, for tensors so small that threads would only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

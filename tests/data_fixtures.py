@@ -1,4 +1,4 @@
-"""Small data sets on disk, in the layouts that the loaders read."""
+"""Small data sets on disk, in the layouts that the loaders read, and a check of any data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
+
+from zoo.data.load import load_data
+from zoo.data.splits import SPLITS
 
 
 def random_images(n: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -65,3 +69,11 @@ def write_pickle(file: Path, content: object) -> None:
 def md5(file: Path) -> str:
     """Hex md5 of a file."""
     return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+def assert_splits_whole(name: str) -> None:
+    """Train and validation are disjoint parts that make up the whole training set."""
+    train, validation, both = (load_data(name, split) for split in SPLITS if split != "test")
+    assert torch.equal(torch.cat([train.x_NCHW, validation.x_NCHW]), both.x_NCHW)
+    assert torch.equal(torch.cat([train.y_N, validation.y_N]), both.y_N)
+    assert train.mean == validation.mean == both.mean == load_data(name, "test").mean

@@ -19,15 +19,7 @@ from tests import oracles
 from zoo.errors import UsageError
 from zoo.layers import LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These tensors are so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # ---------------------------------------------------------------------------------------- distance
 

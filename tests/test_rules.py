@@ -20,17 +20,10 @@ from zoo.layers import LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
 from zoo.models import LinfDistMLP, fold
 from zoo.rules import Rounded, check_certifiable, exact, forward_error, interval, outward
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 KINDS = ["mlp", "folded", "conv"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These tensors are so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @torch.no_grad()

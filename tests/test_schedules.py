@@ -1,7 +1,4 @@
-"""Schedules, eps, box and margins: the numbers that training and certificates start from.
-
-Shapes: B batch, K classes.
-"""
+"""Schedules: their shapes, their ends, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,21 +6,11 @@ import itertools
 import math
 from fractions import Fraction
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 
-from zoo.boxes import box
-from zoo.eps import format_eps, parse_eps, parse_eps_list, round_down, round_up
-from zoo.errors import UsageError
-from zoo.margins import margins_of, worst
 from zoo.schedules import Schedule
 
-quick = settings(max_examples=200, deadline=None, derandomize=True)
 adapter = TypeAdapter(Schedule)
 
 GRID = [i / 400 for i in range(401)]
@@ -32,9 +19,6 @@ RAMPS = ["linear", "cosine", "exponential", "smooth"]
 
 def schedule(name: str, **fields):
     return adapter.validate_python({"name": name, **fields})
-
-
-# --------------------------------------------------------------------------------------- schedules
 
 
 @pytest.mark.parametrize("name", RAMPS)
@@ -139,201 +123,3 @@ def test_numbers_may_be_written_as_in_yaml():
 def test_a_bad_schedule_is_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         adapter.validate_python(fields)
-
-
-# --------------------------------------------------------------------------------------------- eps
-
-any_eps = st.one_of(
-    st.fractions(0, 1),
-    st.integers(0, 255).map(lambda n: Fraction(n, 255)),
-    st.decimals(0, 1, places=6).map(Fraction),
-)
-
-
-@quick
-@given(any_eps)
-def test_eps_survives_being_written_and_read(eps):
-    assert parse_eps(format_eps(eps)) == eps
-
-
-@quick
-@given(st.floats(0, 1))
-def test_a_float_means_the_decimal_that_it_prints(eps):
-    assert parse_eps(eps) == parse_eps(repr(eps)) == Fraction(repr(eps))
-
-
-def test_a_numpy_float_means_the_decimal_that_it_prints():
-    assert parse_eps(np.float64(0.3)) == Fraction(3, 10)
-
-
-@pytest.mark.parametrize(
-    ("eps", "text"),
-    [("0", "0"), (1, "1"), ("0.30", "0.3"), ("8/255", "8/255"), ("1/7", "1/7"), ("1/5", "0.2")],
-)
-def test_eps_is_written_the_usual_way(eps, text):
-    assert format_eps(parse_eps(eps)) == text
-
-
-@quick
-@given(st.one_of(any_eps, st.fractions()))
-def test_rounding_goes_the_named_way_and_less_than_one_unit(value):
-    up, down = round_up(value), round_down(value)
-    assert Fraction(down) <= value <= Fraction(up)
-    below, above = math.nextafter(up, -math.inf), math.nextafter(down, math.inf)
-    assert Fraction(below) < value < Fraction(above)
-
-
-def test_rounding_keeps_floats_and_moves_their_neighbours():
-    tiny = Fraction(1, 10**400)
-    assert round_up(Fraction(0.3)) == round_down(Fraction(0.3)) == 0.3
-    assert round_up(Fraction(0.3) + tiny) == math.nextafter(0.3, 1)
-    assert round_down(Fraction(0.3) - tiny) == math.nextafter(0.3, 0)
-    assert round_up(tiny) == 5e-324 and round_down(-tiny) == -5e-324
-
-
-def test_a_range_has_both_ends_and_exact_steps():
-    values = parse_eps_list(["0:0.4:41", "8/255", 0.5])
-    assert values[:41] == [Fraction(i, 100) for i in range(41)]
-    assert values[41:] == [Fraction(8, 255), Fraction(1, 2)]
-
-
-@pytest.mark.parametrize("text", ["0:1", "0:1:1", "0:1:x", "0:1:-3", "0:1:2:3", "0:1:"])
-def test_a_malformed_range_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match=r"start:stop:count\n.*0:0.4:41"):
-        parse_eps_list([text])
-
-
-@pytest.mark.parametrize("eps", [-1, 2, "-0.1", "256/255", 1.0000001, -5e-324])
-def test_an_eps_outside_the_pixel_range_is_refused_with_the_unit(eps):
-    with pytest.raises(UsageError, match=r"is outside \[0, 1\]\n.*8/255, not 8"):
-        parse_eps(eps)
-
-
-@pytest.mark.parametrize("eps", ["8/0", "abc", "", math.nan, math.inf, None, [0.1]])
-def test_what_is_no_number_is_refused_as_eps(eps):
-    with pytest.raises(UsageError, match=r"is not a number\n.*8/255"):
-        parse_eps(eps)
-
-
-# --------------------------------------------------------------------------------------------- box
-
-pixel = st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, 2.0**-149, 0.5, 1 / 255]))
-pixels = st.lists(pixel, min_size=1, max_size=6)
-
-
-def image(values: list[float], dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.tensor(values, dtype=dtype).reshape(1, 1, 1, -1)
-
-
-def fractions(x: Tensor) -> list[Fraction]:
-    return [Fraction(v) for v in x.flatten().tolist()]
-
-
-@quick
-@given(pixels, any_eps, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
-def test_the_ends_of_a_box_hold_the_real_box_and_little_more(values, eps, clip, dtype):
-    x = image(values, dtype)
-    ball = box(x, eps, clip)
-    assert ball.lower_BCHW.dtype == ball.upper_BCHW.dtype == dtype
-    unit = Fraction(torch.finfo(dtype).eps)
-    ends = fractions(x), fractions(ball.lower_BCHW), fractions(ball.upper_BCHW)
-    for centre, lower, upper in zip(*ends, strict=True):
-        low, high = centre - eps, centre + eps
-        if clip:
-            low, high = max(low, Fraction(0)), min(high, Fraction(1))
-        assert low - 4 * unit <= lower <= low and high <= upper <= high + 4 * unit
-
-
-@quick
-@given(pixels, any_eps, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
-def test_the_inner_ends_stay_in_the_real_box_and_hold_the_centre(values, eps, clip, dtype):
-    x = image(values, dtype)
-    lower_BCHW, upper_BCHW = box(x, eps, clip).inner()
-    assert lower_BCHW.dtype == upper_BCHW.dtype == dtype
-    unit = Fraction(torch.finfo(dtype).eps)
-    ends = fractions(x), fractions(lower_BCHW), fractions(upper_BCHW)
-    for centre, lower, upper in zip(*ends, strict=True):
-        low, high = centre - eps, centre + eps
-        if clip:
-            low, high = max(low, Fraction(0)), min(high, Fraction(1))
-        assert low <= lower <= min(centre, low + 4 * unit)
-        assert max(centre, high - 4 * unit) <= upper <= high
-
-
-def test_a_clipped_box_stays_in_the_pixel_range_and_an_unclipped_one_leaves_it():
-    x = image([0.0, 0.05, 0.95, 1.0])
-    clipped, free = box(x, 0.1), box(x, 0.1, clip=False)
-    assert clipped.lower_BCHW.min() == 0 and clipped.upper_BCHW.max() == 1
-    assert free.lower_BCHW.min() < -0.09 and free.upper_BCHW.max() > 1.09
-
-
-def test_a_box_keeps_its_centre_and_exact_radius():
-    x = image([0.25])
-    ball = box(x, "8/255")
-    assert ball.x_BCHW is x and ball.eps == Fraction(8, 255) and ball.clip
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (image([math.nan, 0.5]), "hold NaN"),
-        (image([-1e-6, 0.5]), r"leave \[0, 1\]"),
-        (image([1.0000001]), r"leave \[0, 1\]"),
-        (image([math.inf]), r"leave \[0, 1\]"),
-        (image([0.5]).half(), "float16"),
-        (image([1]).byte(), "divide by 255"),
-        (image([0.5])[0], r"\(B, C, H, W\)"),
-    ],
-)
-def test_what_is_no_batch_of_pixels_is_refused(x, message):
-    with pytest.raises(UsageError, match=message):
-        box(x, 0.1)
-
-
-def test_a_box_of_a_bad_radius_is_refused():
-    with pytest.raises(UsageError, match="not 8"):
-        box(image([0.5]), 8)
-
-
-# ----------------------------------------------------------------------------------------- margins
-
-
-def test_margins_are_differences_to_the_label_with_its_column_zero():
-    logits_BK = torch.tensor([[1.0, 4.0, 2.0], [0.5, 0.0, -1.0]])
-    margins_BK = margins_of(logits_BK, torch.tensor([1, 2]))
-    assert margins_BK.tolist() == [[3.0, 0.0, 2.0], [-1.5, -1.0, 0.0]]
-
-
-@quick
-@given(
-    st.integers(2, 6).flatmap(
-        lambda k: st.tuples(
-            st.integers(0, k - 1), st.lists(st.floats(-9, 9, width=32), min_size=k, max_size=k)
-        )
-    )
-)
-def test_worst_is_the_least_margin_over_the_wrong_classes(case):
-    label, margins = case
-    wrong = [m for k, m in enumerate(margins) if k != label]
-    assert worst(torch.tensor([margins]), torch.tensor([label])).item() == min(wrong)
-
-
-@pytest.mark.parametrize("own", [0.0, -5.0, math.nan])
-def test_worst_never_reads_the_label_s_own_column(own):
-    margins_BK = torch.tensor([[own, 3.0, 2.0], [4.0, own, 5.0]])
-    assert worst(margins_BK, torch.tensor([0, 1])).tolist() == [2.0, 4.0]
-
-
-@pytest.mark.parametrize("at", [0, 2, 3])
-def test_a_nan_margin_of_a_wrong_class_makes_the_worst_nan(at):
-    margins_BK = torch.ones(2, 4)
-    margins_BK[0, at] = math.nan
-    assert worst(margins_BK, torch.tensor([1, 1])).isnan().tolist() == [True, False]
-
-
-def test_a_nan_logit_anywhere_makes_the_worst_margin_nan():
-    for at in range(3):
-        logits_BK = torch.zeros(1, 3)
-        logits_BK[0, at] = math.nan
-        y_B = torch.tensor([1])
-        assert worst(margins_of(logits_BK, y_B), y_B).isnan().item()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo.certification import Certificate, Report, certify, evaluate
     from zoo.plots import plot
     from zoo.publishing import publish
-    from zoo.training import train
+    from zoo.runs import train
     from zoo.weights import create_model, load, save
 
 _HOME = {
@@ -37,7 +37,7 @@ _HOME = {
     "plot": "zoo.plots",
     "publish": "zoo.publishing",
     "save": "zoo.weights",
-    "train": "zoo.training",
+    "train": "zoo.runs",
 }
 
 __all__ = [

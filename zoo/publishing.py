@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -22,15 +21,13 @@ from zoo.cards.page import render_page
 from zoo.certification.evaluate import evaluate
 from zoo.certification.report import Report
 from zoo.data.load import load_data
-from zoo.data.pixels import Pixels
 from zoo.eps import parse_eps
 from zoo.errors import UsageError
-from zoo.layers import set_exponent
 from zoo.models import LinfDistMLP, fold
 from zoo.names import parse_name
 from zoo.paths import weights_dir
-from zoo.training.build import build_model
-from zoo.training.run import RunFolder
+from zoo.runs import trained_net
+from zoo.training import RunFolder
 from zoo.weights import load_tensors, save_tensors, sha256_of, write_config
 
 CURVE_POINTS = 41
@@ -73,6 +70,8 @@ def publish(
     read_index(parent)  # an index that is broken is better found before the work than after it
     test = load_data(recipe.data, "test")
     trained = trained_net(finished, test)
+    if not isinstance(trained, LinfDistMLP):
+        raise UsageError(f"publish cannot fold {type(trained).__name__}")
     parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the finished folder appears in one rename or not at all.
     with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
@@ -95,16 +94,6 @@ def publish(
         shutil.move(folder, target)
     enter(parent, card)
     return target
-
-
-def trained_net(run: RunFolder, data: Pixels) -> LinfDistMLP:
-    """The run's selected weights in their training form, at p = inf in eval mode."""
-    model = build_model(run.recipe.model, data)
-    if not isinstance(model, LinfDistMLP):
-        raise UsageError(f"publish cannot fold {type(model).__name__}")
-    load_tensors(model, run.path / "model.safetensors")
-    set_exponent(model, math.inf)
-    return model.eval()
 
 
 def _card(

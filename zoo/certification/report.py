@@ -86,10 +86,12 @@ class Report:
     Attributes:
         rows: one a eps.
         samples: mappings with the keys of SAMPLE_COLUMNS, in the order of the split.
+        run: the run folder, where training made the report.
     """
 
     rows: Sequence[Row]
     samples: Sequence[dict[str, Any]] = field(default=(), repr=False)
+    run: Path | None = None
 
     def to_json(self) -> str:
         """A JSON list of rows."""

@@ -45,7 +45,7 @@ def train(
         return
     from accelerate import PartialState
 
-    from zoo.training import train as run_training
+    from zoo.training import run_training
 
     run = run_training(resolved, out=out, quiet=quiet)
     if not PartialState().is_main_process:  # one result, however many processes

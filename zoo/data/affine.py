@@ -48,11 +48,12 @@ class Affine:
         height, width = x_BCHW.shape[2:]
         angle, shear = angle * math.radians(self.rotate), shear * math.radians(self.shear)
         wide, high = 1 + wide * self.scale, 1 + high * self.scale
-        # grid_sample counts in half images: from -1 at one edge to 1 at the other.
+        # grid_sample counts in half images along each axis: from -1 at one edge to 1 at the other.
         right, down = right * 2 * self.shift / width, down * 2 * self.shift / height
         cos, sin = angle.cos(), angle.sin()
-        row_x_B3 = torch.stack([wide * cos, high * (shear.tan() * cos - sin), right], 1)
-        row_y_B3 = torch.stack([wide * sin, high * (shear.tan() * sin + cos), down], 1)
+        x_per_y, y_per_x = height / width, width / height
+        row_x_B3 = torch.stack([wide * cos, high * (shear.tan() * cos - sin) * x_per_y, right], 1)
+        row_y_B3 = torch.stack([wide * sin * y_per_x, high * (shear.tan() * sin + cos), down], 1)
         maps_B23 = torch.stack([row_x_B3, row_y_B3], 1)
         grid_BHW2 = F.affine_grid(maps_B23, list(x_BCHW.shape), align_corners=False)
         moved_BCHW = F.grid_sample(x_BCHW, grid_BHW2, padding_mode="border", align_corners=False)

@@ -1,5 +1,6 @@
 """Training: from a recipe to a run folder, on accelerate."""
 
-from zoo.training.loop import train
+from zoo.training.loop import run_training
+from zoo.training.run import RunFolder
 
-__all__ = ["train"]
+__all__ = ["RunFolder", "run_training"]

@@ -30,26 +30,14 @@ from zoo.training.step import Step
 from zoo.version import source_commit
 
 
-def train(
+def run_training(
     recipe: str | Path | Recipe,
     *,
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> RunFolder:
-    """Train what a recipe describes and leave a run folder for `zoo publish`.
-
-    Args:
-        recipe: name, YAML file, or a Recipe as it is.
-        out: run folder, new or empty; runs/<name>-seed<seed> by default.
-        overrides: {"schedules.lr.start": 0.01}, dotted keys of the recipe.
-        quiet: show no progress.
-
-    Raises:
-        NotFoundError: no such recipe or dataset.
-        UsageError: a recipe that does not check, a batch larger than the data, a used run folder.
-        ZooError: the loss is no longer finite.
-    """
+    """Train what a recipe describes and leave a finished run folder; see zoo.runs.train."""
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     elif overrides:

@@ -1,0 +1,64 @@
+"""Operands, strategies and helpers that the tests of the distance ops share.
+
+Shapes: B batch, O out features, I in features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from zoo.ops import linf_dist, linf_dist_bounds, lp_dist
+
+quick = settings(max_examples=40, deadline=None, derandomize=True)
+
+FINITE = [1, 2, 3.7, 8, 20.5, 100, 1000]
+SHAPES = [(1, 1, 1), (2, 3, 1), (1, 1, 7), (5, 3, 17), (3, 130, 33), (7, 2, 1025)]
+sizes = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 12))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def operands(
+    shape: tuple[int, int, int], seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Random x_BI and w_OI; shape is (B, O, I)."""
+    num_b, num_o, num_i = shape
+    g = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(num_b, num_i, generator=g, dtype=dtype),
+        torch.randn(num_o, num_i, generator=g, dtype=dtype),
+    )
+
+
+def box_operands(
+    shape: tuple[int, int, int], seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes of which some contain a weight row and some do not."""
+    x_BI, w_OI = operands(shape, seed, dtype)
+    g = torch.Generator().manual_seed(seed + 1)
+    radius_B1 = 2 * torch.rand(len(x_BI), 1, generator=g, dtype=dtype)
+    return x_BI - radius_B1, x_BI + radius_B1 * torch.rand(x_BI.shape, generator=g), w_OI
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two float32 tensors agree to the bit."""
+    return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))
+
+
+def grads(op: Callable[..., Tensor], grad_BO: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of op in each of its inputs."""
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    return torch.autograd.grad(op(*leaves), leaves, grad_BO)
+
+
+OPS = {
+    "linf_dist": linf_dist,
+    "lp_dist": lambda x, w: lp_dist(x, w, 2),
+    "linf_dist_bounds": lambda x, w: linf_dist_bounds(x, x, w)[1],
+}
+each_op = pytest.mark.parametrize(("name", "op"), OPS.items(), ids=OPS)
