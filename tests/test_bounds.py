@@ -20,7 +20,7 @@ from zoo.bounds.lipschitz import Lipschitz, lipschitz_constant
 from zoo.boxes import box
 from zoo.certification import Certifier, certify
 from zoo.errors import IntegrityError, UsageError
-from zoo.layers import LpDist, MeanShift
+from zoo.layers import LpDist, MeanShift, Normalize
 from zoo.margins import margins_of, worst
 from zoo.models import LinfDistMLP, fold
 
@@ -264,3 +264,26 @@ def test_an_estimate_never_certifies():
 def test_a_model_without_a_constant_has_no_lipschitz_bound():
     with pytest.raises(UsageError, match="states no Lipschitz constant"):
         lipschitz_constant(nn.Flatten())
+
+
+@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("std", [-0.3, 0.0, math.inf])
+def test_a_std_that_a_file_made_negative_is_refused(name, std):
+    net = random_net(0, folded=False)
+    net.layers.normalize.std.fill_(std)
+    with pytest.raises((UsageError, IntegrityError), match=r"std|finite"):
+        certify(net, random_images(0, 2), torch.tensor([0, 1]), 0.1, bound=name)
+
+
+def test_the_constant_is_the_product_over_all_normalisations():
+    net = random_net(0, folded=False)
+    alone = net.lipschitz
+    net.layers.insert(1, Normalize([0.0], 0.02))
+    assert net.lipschitz == pytest.approx(alone * 50)
+
+
+def test_a_forward_that_was_replaced_is_refused():
+    net = random_net(0, folded=True)
+    net.layers.dist2.forward = lambda x: x[:, :6] * 2
+    with pytest.raises(UsageError, match="forward of its own"):
+        certify(net, random_images(0, 2), torch.tensor([0, 1]), 0.1)

@@ -207,6 +207,27 @@ def test_strict_numerics_sets_ieee_and_restores_what_was():
     assert torch.backends.cudnn.conv.fp32_precision == conv
 
 
+def test_strict_numerics_restores_the_flushing_of_subnormals():
+    torch.set_flush_denormal(True)
+    try:
+        with strict_numerics():
+            assert (torch.tensor(2.0**-1060, dtype=torch.float64) * 1).item() > 0
+        assert (torch.tensor(2.0**-1060, dtype=torch.float64) * 1).item() == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_a_certifier_sees_the_weights_as_they_are_now(digits):
+    net, x_and_y = digit_net(), digits.batch(torch.arange(20))
+    certifier = Certifier(net)
+    first = certifier(*x_and_y, [TENTH])[0]
+    with torch.no_grad():
+        net.layers.dist3.bias.add_(torch.arange(10.0))
+    again, fresh = certifier(*x_and_y, [TENTH])[0], Certifier(net)(*x_and_y, [TENTH])[0]
+    assert torch.equal(again.margin_B, fresh.margin_B)
+    assert not torch.equal(again.margin_B, first.margin_B)
+
+
 def test_certifying_leaves_the_model_as_it_was(digits):
     net = digit_net()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
@@ -221,6 +242,8 @@ def test_evaluate_needs_to_know_what_and_how_far(digits):
         evaluate(digit_net(), digits)
     with pytest.raises(UsageError, match="data 'auto'"):
         evaluate(digit_net(), eps=0.1)
+    with pytest.raises(UsageError, match="no eps"):
+        evaluate(digit_net(), digits, eps=[])
     with pytest.raises(UsageError, match="no images"):
         evaluate(digit_net(), digits, eps=0.1, n=0)
     with pytest.raises(UsageError, match="dtype"):

@@ -105,7 +105,7 @@ def images_near(eps: float) -> np.ndarray:
     return np.flatnonzero(np.abs(radius_N / eps - 1) < 0.1)
 
 
-@pytest.mark.parametrize("eps", [0.08, 0.1, 0.12, 0.14])
+@pytest.mark.parametrize("eps", [0.1, 0.13])
 def test_pgd_breaks_no_certified_image(eps):
     near_N = torch.as_tensor(images_near(eps))
     pixels = load_data("digits", "test")
@@ -120,5 +120,5 @@ def test_pgd_breaks_a_certifier_that_takes_1_9_eps_for_2_eps(monkeypatch):
         Line, "at", lambda line, eps, y_B: original(line, eps * Fraction(19, 20), y_B)
     )
     with pytest.raises(FalsifiedError):
-        for eps in (0.08, 0.1, 0.12, 0.14):
+        for eps in (0.1, 0.13):
             test_pgd_breaks_no_certified_image(eps)

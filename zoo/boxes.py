@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.eps import Eps, parse_eps, round_down, round_up
-from zoo.errors import UsageError
+from zoo.inputs import check_pixels
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,6 @@ def box(x_BCHW: Tensor, eps: Eps, clip: bool = True) -> Box:
     if clip:
         lower, upper = lower.clamp(0, 1), upper.clamp(0, 1)
     return Box(x_BCHW, radius, lower, upper, clip)
-
-
-def check_pixels(x_BCHW: Tensor) -> None:
-    """Refuse what is not a batch of images in pixel units."""
-    if x_BCHW.dtype not in (torch.float32, torch.float64):
-        raise UsageError(
-            f"images are {x_BCHW.dtype}; give float32 or float64 pixels in [0, 1] "
-            "(8-bit images: divide by 255)"
-        )
-    if x_BCHW.ndim != 4:
-        raise UsageError(f"images must have shape (B, C, H, W), got {tuple(x_BCHW.shape)}")
-    # SOUND: written so that a NaN fails the test.
-    if not ((x_BCHW >= 0) & (x_BCHW <= 1)).all():
-        what = "hold NaN" if x_BCHW.isnan().any() else "leave [0, 1]"
-        raise UsageError(
-            f"pixels {what}: raw pixels in [0, 1] are expected\n"
-            "  normalisation is part of the model: do not normalise images before it"
-        )
 
 
 def _next(x: Tensor, towards: float) -> Tensor:

@@ -85,7 +85,8 @@ def publish(
         attacker = attack or PGD(steps=100, restarts=5)
         settings = {"data": test, "bound": recipe.bound, "progress": progress}
         report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
-        grid = [2 * recipe.eps * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
+        end = min(2 * recipe.eps, Fraction(1))
+        grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
         curve = evaluate(written, eps=grid, attack=None, **settings)
         card = _card(finished, trained, report, curve, folder / "model.safetensors")
         write_config(folder, card)

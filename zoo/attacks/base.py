@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from zoo.boxes import Box, box
 from zoo.eps import Eps
+from zoo.errors import UsageError
+from zoo.inputs import check_batch
 from zoo.registry import Registry
 
 
@@ -30,6 +32,9 @@ class Attack(ABC):
     @final
     def __call__(self, model: nn.Module, x_BCHW: Tensor, y_B: Tensor, radius: Eps, *, clip=True):
         """Candidates x_BCHW inside the real box, whatever `run` returned."""
+        check_batch(model, x_BCHW, y_B)
+        if model.training:
+            raise UsageError("cannot attack a model in train mode; call model.eval() first")
         within = box(x_BCHW, radius, clip)
         adversarial_BCHW = self.run(model, within, y_B).detach()
         lower_BCHW, upper_BCHW = within.inner()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo.bounds.base import Bound, bounds
 from zoo.boxes import Box
+from zoo.errors import ZooError
 from zoo.rules import check_certifiable, exact, interval, outward
 from zoo.rules.interval import Widen
 
@@ -44,5 +45,9 @@ class Interval(Bound):
 
 def _margins(model: nn.Module, box: Box, y_B: Tensor, widen: Widen) -> Tensor:
     lower_BK, upper_BK = interval(model, box.lower_BCHW, box.upper_BCHW, widen)
+    # SOUND: ends that cross are a bug somewhere below, and are never repaired. NaN passes on, and
+    # certifies nothing.
+    if bool((lower_BK > upper_BK).any()):
+        raise ZooError("bound interval: a lower end above its upper end; no verdict can be trusted")
     # SOUND: a - b > 0 in floating point if and only if a > b, as subnormals are kept.
     return (lower_BK.gather(1, y_B[:, None]) - upper_BK).scatter(1, y_B[:, None], 0.0)

@@ -5,6 +5,7 @@ Shapes: B batch, C/H/W image, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.bounds.base import Bound, Margins, bounds
-from zoo.boxes import Box, check_pixels
+from zoo.boxes import Box
 from zoo.eps import round_up
 from zoo.errors import UsageError
+from zoo.inputs import check_pixels
 from zoo.margins import margins_of, worst
 from zoo.rules import Rounded, check_certifiable, forward_error, unit_roundoff
 
@@ -79,7 +81,8 @@ class Lipschitz(Bound):
         """Margins of the program on any float image of the ball, and its logits at the centre."""
         logits = _logits(model, x_BCHW)
         growth = logits.num_roundings * unit_roundoff(logits.value.dtype)
-        assert growth <= 1e-3, "the error bound over the ball needs K u <= 1e-3"
+        if growth > 1e-3:
+            raise UsageError("bound lipschitz: the net is too deep for its error bound, K u > 1e-3")
         slope = (2 + 3 * growth) * lipschitz_constant(model)
         return _line(logits, y_B, errors=2 + 4 * growth, slope=slope), logits.value
 
@@ -114,9 +117,10 @@ def lipschitz_constant(model: nn.Module) -> float:
         UsageError: a model that states none.
     """
     constant = getattr(model, "lipschitz", None)
-    if not isinstance(constant, float):
+    # SOUND: a constant that is negative or NaN would let margins grow with eps.
+    if not (isinstance(constant, float) and 0 < constant < math.inf):
         raise UsageError(
-            f"{type(model).__name__} states no Lipschitz constant (model.lipschitz)\n"
+            f"{type(model).__name__} states no positive Lipschitz constant (model.lipschitz)\n"
             "  use another bound, interval for example"
         )
     return constant

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from zoo.errors import IntegrityError, unknown
-from zoo.names import parse_name
+from zoo.names import is_name, parse_name
 from zoo.paths import recipes_dir, weights_dir
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def list_models(
 
     names = set(read_index())
     if not pretrained:
-        names |= {path.stem for path in recipes_dir().glob("[!_]*.yaml")}
+        recipes = {path.stem for path in recipes_dir().glob("[!_]*.yaml")}
+        names |= {name for name in recipes if is_name(name)}
     wanted = None if eps is None else parse_eps(eps)
     chosen = []
     for name in fnmatch.filter(names, pattern):
@@ -134,5 +135,5 @@ def unpublished(name: str) -> Exception:
     return NotFoundError(
         f"{name} has a recipe but no published weights\n"
         f"  train it:     zoo train {name}\n"
-        "  with weights: zoo list"
+        "  with weights: zoo list --pretrained"
     )

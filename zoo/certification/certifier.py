@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from zoo.bounds import bounds
-from zoo.boxes import check_pixels
 from zoo.certification.certificate import Certificate
 from zoo.certification.numerics import strict_numerics
 from zoo.eps import Eps, parse_eps
 from zoo.errors import UsageError
+from zoo.inputs import check_batch
 from zoo.margins import margins_of, worst
 from zoo.rules import check_certifiable
 
 
 class Certifier:
-    """A model that has been checked, its float64 twin, and a bound.
+    """A model that has been checked, and a bound.
 
     Args:
         model: in eval mode, float32 or float64.
@@ -44,7 +44,6 @@ class Certifier:
         if not self.bound.sound:
             raise UsageError(f"bound {bound} is an estimate: it can train a model, never certify")
         self.model = model
-        self._model64 = copy.deepcopy(model).double()
 
     @torch.no_grad()
     def __call__(
@@ -55,10 +54,12 @@ class Certifier:
         Raises:
             UsageError: images or labels that do not fit the model.
         """
-        self._check(x_BCHW, y_B)
+        check_batch(self.model, x_BCHW, y_B)
+        # A copy each time: the model may have changed since the last batch.
+        model64 = copy.deepcopy(self.model).double()
         with strict_numerics():
             preds_B = strict_argmax(self.model(x_BCHW))
-            sweep = self.bound.sweep(self.model, self._model64, x_BCHW, y_B, radii, clip)
+            sweep = self.bound.sweep(self.model, model64, x_BCHW, y_B, radii, clip)
             certificates = []
             for eps, margins in zip(radii, sweep, strict=True):
                 naive_B, real_B, deployed_B = (
@@ -83,25 +84,6 @@ class Certifier:
                     )
                 )
         return certificates
-
-    def _check(self, x_BCHW: Tensor, y_B: Tensor) -> None:
-        check_pixels(x_BCHW)
-        wanted = getattr(self.model, "input_shape", None)
-        if wanted is not None and tuple(x_BCHW.shape[1:]) != tuple(wanted):
-            raise UsageError(
-                f"the model takes images of shape {tuple(wanted)}, got {tuple(x_BCHW.shape[1:])}"
-            )
-        dtype = next(self.model.parameters()).dtype
-        if x_BCHW.dtype != dtype:
-            raise UsageError(f"the model is {dtype}, the images are {x_BCHW.dtype}")
-        if y_B.shape != x_BCHW.shape[:1] or y_B.dtype != torch.int64:
-            raise UsageError(
-                f"labels must be int64 of shape ({len(x_BCHW)},), "
-                f"got {y_B.dtype} of shape {tuple(y_B.shape)}"
-            )
-        classes = getattr(self.model, "num_classes", None)
-        if classes is not None and bool(((y_B < 0) | (y_B >= classes)).any()):
-            raise UsageError(f"labels must lie in 0..{classes - 1}")
 
 
 def certify(

@@ -24,7 +24,7 @@ from zoo.data.pixels import Pixels
 from zoo.eps import Eps, format_eps, parse_eps_list
 from zoo.errors import FalsifiedError, UsageError
 from zoo.version import __version__
-from zoo.weights import load
+from zoo.weights import load, state_sha256
 
 
 def evaluate(
@@ -59,6 +59,8 @@ def evaluate(
     """
     net = load(model) if isinstance(model, str) else model
     card = getattr(net, "card", None)
+    # A card speaks for the weights it came with: changed ones have no name and no hash.
+    own = card if card and getattr(net, "loaded_state", "") == state_sha256(net) else None
     if dtype not in ("float32", "float64"):
         raise UsageError(f"dtype {dtype!r}: certificates are for float32 or float64 programs")
     # A copy: the caller's model keeps its device and dtype.
@@ -82,7 +84,7 @@ def evaluate(
         if progress is not None:
             progress(int(idx_B[-1]) + 1, len(pixels))
     about = {
-        "model": card.name if card else type(net).__name__,
+        "model": own.name if own else type(net).__name__,
         "data": pixels.name,
         "split": pixels.split,
         "split_sha256": pixels.sha256,
@@ -94,8 +96,8 @@ def evaluate(
         "seconds": round(time.monotonic() - start, 2),
         "torch": torch.__version__,
         "zoo": __version__,
-        "sha256": card.sha256 if card else "",
-        "recipe": card.name if card else "",
+        "sha256": own.sha256 if own else "",
+        "recipe": own.name if own else "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     whole = [Certificate.cat(parts) for parts in certificates]
@@ -180,6 +182,8 @@ def _radii(eps: Eps | Iterable[Eps], card: Any) -> list[Fraction]:
             raise UsageError("eps 'auto' needs a model with a card: give eps=0.1, say")
         return [card.eps]
     several = [eps] if isinstance(eps, Fraction | float | int | str) else list(eps)
+    if not several:
+        raise UsageError("no eps to evaluate at: give one, or 'auto'")
     return parse_eps_list(several)
 
 

@@ -43,7 +43,7 @@ def strict_numerics() -> Iterator[None]:
     """
     if snapshot()["autocast"]:
         raise UsageError("cannot certify under autocast: leave torch.autocast first")
-    before = [owner.fp32_precision for owner in _precisions()]
+    before, flushed = [owner.fp32_precision for owner in _precisions()], _flushes_subnormals()
     try:
         for owner in _precisions():
             owner.fp32_precision = "ieee"
@@ -57,3 +57,9 @@ def strict_numerics() -> Iterator[None]:
     finally:
         for owner, precision in zip(_precisions(), before, strict=True):
             owner.fp32_precision = precision
+        torch.set_flush_denormal(flushed)
+
+
+def _flushes_subnormals() -> bool:
+    """Whether arithmetic on this thread turns subnormals into 0; torch has no way to ask."""
+    return (torch.tensor(2.0**-1060, dtype=torch.float64) * 1).item() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -45,6 +46,10 @@ def main() -> NoReturn:
         signal.signal(number, _stop)
     try:
         app()
+    except BrokenPipeError:
+        # The reader left early, as `head` does; there is no one to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except ZooError as error:
         _show_traceback()
         print(f"error: {error}", file=sys.stderr)

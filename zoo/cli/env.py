@@ -35,6 +35,6 @@ def env(
         "weights": str(weights_dir()),
     }
     if json:
-        print_json(fields)
+        print_json([fields])
     else:
         print_fields(fields)

@@ -23,7 +23,7 @@ def info(
 
     card = read_card(name)
     if json:
-        print_json(card.model_dump(mode="json"))
+        print_json([card.model_dump(mode="json")])
         return
     if quiet:
         print(card.name)

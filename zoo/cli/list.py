@@ -34,20 +34,15 @@ def list_(
         print_json([{"model": name, "weights": index.get(name)} for name in names])
         return
     columns = ["model", "eps", "certified %", "clean %", "params", "MB"]
+    extra = ["bound", "sha256"] if verbose else []
     rows = []
     for name in names:
         entry = index.get(name)
         if entry is None:
-            rows.append([name, None, None, None, None, "recipe only"])
+            rows.append([f"{name} (recipe only)", *[None] * (len(columns) + len(extra) - 1)])
             continue
         percent = [100 * entry[key] / entry["n"] for key in ("n_certified", "n_clean")]
-        size = f"{entry['bytes'] / 1e6:.2f}"
+        size = entry["bytes"] / 1e6
         rows.append([name, entry["eps"], *percent, entry["params"], size])
-        if verbose:
-            rows[-1] += [entry["bound"], entry["sha256"]]
-        else:
-            continue
-    if verbose:
-        columns += ["bound", "sha256"]
-        rows = [row + [None] * (len(columns) - len(row)) for row in rows]
-    print_table(columns, rows)
+        rows[-1] += [entry[key] for key in extra]
+    print_table(columns + extra, rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.options import Debug, Json
+from zoo.cli.options import Debug, Json, Quiet, Verbose
 
 if TYPE_CHECKING:
     from zoo.recipes import Recipe
@@ -18,19 +18,28 @@ _NAME = Annotated[str, typer.Argument(help="A recipe's name, or a YAML file.")]
 
 
 @recipe.command()
-def ls(json: Json = False, debug: Debug = False) -> None:
-    """List the recipes that come with the zoo."""
+def ls(
+    json: Json = False, quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False
+) -> None:
+    """List the recipes that come with the zoo; -v shows their files."""
     from zoo.cli.show import print_json
-    from zoo.recipes import list_recipes
+    from zoo.recipes import list_recipes, recipe_path
 
     if json:
         print_json(list_recipes())
     else:
-        print("\n".join(list_recipes()))
+        for name in list_recipes():
+            print(recipe_path(name) if verbose else name)
 
 
 @recipe.command()
-def show(name: _NAME, json: Json = False, debug: Debug = False) -> None:
+def show(
+    name: _NAME,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
     """Print a recipe with its parent merged in and every default written out."""
     from zoo.recipes import load_recipe
 
@@ -41,9 +50,13 @@ def show(name: _NAME, json: Json = False, debug: Debug = False) -> None:
 def cp(
     name: Annotated[str, typer.Argument(help="A recipe's name.")],
     to: Annotated[Path, typer.Argument(help="File or folder to copy to.")] = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Copy a recipe out, to change it; its parent is found by name."""
+    from zoo.cli.show import print_json
     from zoo.errors import UsageError
     from zoo.recipes import recipe_path
 
@@ -52,24 +65,38 @@ def cp(
     if target.exists():
         raise UsageError(f"{target} exists\n  give another file name")
     shutil.copyfile(source, target)
-    print(target)
+    if json:
+        print_json([{"path": str(target)}])
+    else:
+        print(target)
 
 
 @recipe.command()
 def check(
-    names: Annotated[list[str], typer.Argument(help="Names or YAML files.")], debug: Debug = False
+    names: Annotated[list[str], typer.Argument(help="Names or YAML files.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
 ) -> None:
     """Check recipes, and show all that is wrong with them at once."""
+    from zoo.cli.show import print_json
     from zoo.errors import UsageError, ZooError
     from zoo.recipes import load_recipe
 
+    good: list[str] = []
     errors: list[ZooError] = []
     for name in names:
         try:
             load_recipe(name)
-            print(f"{name}: ok")
+            good.append(name)
         except ZooError as error:
             errors.append(error)
+    if json:
+        print_json(good)
+    else:
+        for name in good:
+            print(name if quiet else f"{name}: ok")
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -5,6 +5,7 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.eps import round_up
 from zoo.errors import UsageError
-from zoo.rules import Rounded, exact, forward_error, interval
+from zoo.rules import Rounded, exact, forward_error, interval, obstacle
 from zoo.rules.forward_error import FLUSH
 from zoo.rules.interval import Ends, Widen
 
@@ -37,8 +38,9 @@ class Normalize(nn.Module):
         super().__init__()
         self.register_buffer("mean_C", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        if not (self.std > 0 and self.std.isfinite()):
-            raise UsageError(f"Normalize: std must be one positive float32 number, got {std}")
+        reason = obstacle(self)
+        if reason is not None:
+            raise UsageError(f"Normalize: {reason}")
 
     @property
     def lipschitz(self) -> float:
@@ -52,6 +54,14 @@ class Normalize(nn.Module):
         return f"mean={self.mean_C.tolist()}, std={self.std.item():.4g}"
 
 
+@obstacle.register
+def _(layer: Normalize) -> str | None:
+    # Checked again with the weights in place: a file can hold any number.
+    if 0 < layer.std.item() < math.inf:
+        return None
+    return f"std must be one positive float32 number, got {layer.std.item()}"
+
+
 @interval.register(Normalize)
 def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
     # Two roundings an end, so two widenings. Both operations are increasing in x.
@@ -62,5 +72,6 @@ def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact) -> E
 def _(layer: Normalize, x: Rounded, unit: float) -> Rounded:
     y = layer(x.value)
     # x - mean and the division round by one unit of |y| each; 1.01 covers their product.
-    error = x.error * layer.lipschitz + 2 * 1.01 * unit * y.double().abs() + 2 * FLUSH
+    gain = layer.lipschitz
+    error = x.error * gain + 2 * 1.01 * unit * y.double().abs() + (1 + gain) * FLUSH
     return x.after(y, error, 2)

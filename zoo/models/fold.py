@@ -44,6 +44,8 @@ def fold(model: LinfDistMLP) -> LinfDistMLP:
 def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> LinfDistMLP:
     """The training form of a folded net: W_1 = (W_1' - m) / s, running mean = -c' / s.
 
+    It comes in train mode, as what follows is training.
+
     Args:
         mean, std: the normalisation that was folded in (the card keeps it), in pixel units.
     """

@@ -6,12 +6,15 @@ Shapes: B batch, K classes, C/H/W image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.layers import LpDist, LpDistLinear, MeanShift, Negate, Normalize, set_exponent
 from zoo.rules import Rounded, exact, forward_error, interval
@@ -83,8 +86,8 @@ class LinfDistMLP(nn.Module):
     @property
     def lipschitz(self) -> float:
         """l_inf Lipschitz constant of each logit at p = inf in eval mode, in raw pixels."""
-        first = self.layers[0]
-        return first.lipschitz if isinstance(first, Normalize) else 1.0
+        gains = [layer.lipschitz for layer in self.layers if isinstance(layer, Normalize)]
+        return round_up(math.prod(map(Fraction, gains), start=Fraction(1)))
 
     @property
     def p(self) -> float:

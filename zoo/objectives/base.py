@@ -51,5 +51,5 @@ class Objective(Strict):
 
 
 objectives: Registry[type[Objective]] = Registry(
-    "objective", "zoo.objectives", see="docs/guide.md#objectives"
+    "objective", "zoo.objectives", see="docs/recipes.md#objectives"
 )

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from zoo.architectures import check_architecture
 from zoo.data.names import check_data_name
 from zoo.eps import format_eps
 from zoo.errors import UsageError, unknown
@@ -29,6 +30,11 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
+
+    @model_validator(mode="after")
+    def _known(self) -> ModelSpec:
+        check_architecture(self.name, self.arguments)
+        return self
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -64,7 +70,7 @@ class Schedules(Strict):
         return {name: schedule(t) for name, schedule in given.items() if schedule is not None}
 
 
-class Affine(Strict):
+class AffineRange(Strict):
     """Largest rotation and shear in degrees, shift in pixels, and relative change of size."""
 
     rotate: Annotated[Number, Field(ge=0, le=180)] = 0.0
@@ -76,7 +82,7 @@ class Affine(Strict):
 class Augmentation(Strict):
     """Random affine maps, random crop after edge padding by `pad` pixels, horizontal flips."""
 
-    affine: Affine = Affine()
+    affine: AffineRange = AffineRange()
     pad: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
 

@@ -52,9 +52,9 @@ class Rule(Generic[P, R]):
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
                 f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
             )
-        if layer._forward_hooks or layer._forward_pre_hooks:
+        if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
             raise UsageError(
-                f"layer {type(layer).__name__} has forward hooks, which no {self.name} rule sees\n"
-                "  remove them before bounding the model"
+                f"layer {type(layer).__name__} has forward hooks or a forward of its own, which no "
+                f"{self.name} rule sees\n  remove them before bounding the model"
             )
         return self._table[type(layer)](layer, *args, **kwargs)

@@ -34,6 +34,7 @@ def check_certifiable(model: nn.Module) -> None:
         reason = obstacle(layer)
         if reason is not None:
             raise UsageError(f"cannot certify: {where}: {reason}")
+    dtypes = set()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if not tensor.is_floating_point():
             continue
@@ -41,6 +42,9 @@ def check_certifiable(model: nn.Module) -> None:
             raise UsageError(
                 f"cannot certify: {name} is {tensor.dtype}; only float32 and float64 are sound"
             )
+        dtypes.add(tensor.dtype)
         # SOUND: a NaN weight can vanish in a maximum and leave a finite, wrong margin.
         if not tensor.isfinite().all():
             raise IntegrityError(f"cannot certify: {name} holds a value that is not finite")
+    if len(dtypes) > 1:
+        raise UsageError(f"cannot certify: tensors of several dtypes, {sorted(map(str, dtypes))}")
