@@ -105,6 +105,7 @@ def save_tensors(model: nn.Module, path: Path) -> None:
     """Write a model's tensors; "format" is what timm and transformers look for."""
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     save_file(state, path, {"format": "pt"})
+    path.chmod(0o644)  # save_file leaves it to its owner alone, and a weight folder is shared
 
 
 def write_config(folder: Path, card: Card) -> None:
