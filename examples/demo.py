@@ -11,7 +11,7 @@ NAME = "linf_dist_mlp3.digits_eps0.1"
 model = zoo.load(NAME)
 
 # Every test image at the eps that the model is published for: proved, and attacked.
-at_claim = zoo.evaluate(model, attack=PGD(steps=10))
+at_claim = zoo.evaluate(model, attack=PGD(steps=20))
 print_rows(list(at_claim.rows), json=False, quiet=False, verbose=False)
 row = at_claim.rows[0]
 print(
