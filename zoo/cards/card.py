@@ -45,7 +45,10 @@ class Curve(Strict):
 
 
 class Training(Strict):
-    """How the weights came to be: enough to make them again."""
+    """How the weights came to be: enough to make them again.
+
+    Sums over threads round differently, so `threads` belongs to it; None where it was not recorded.
+    """
 
     recipe: dict[str, Any]
     seed: int
@@ -53,6 +56,7 @@ class Training(Strict):
     validation_certified_acc: Number
     seconds: Number
     device: str
+    threads: int | None = None
     torch: str
     python: str
     zoo: str

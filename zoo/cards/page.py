@@ -63,8 +63,9 @@ zoo train {{ card.name }} seed={{ card.training.seed }}
 ```
 
 Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ card.training.torch }},
-{{ card.training.seconds }} s on {{ card.training.device }}. The weights are those of epoch \
-{{ card.training.selected_epoch }}, chosen without test images.
+{{ card.training.seconds }} s on {{ card.training.device }}\
+{{ ", %d thread(s)" % card.training.threads if card.training.threads }}. \
+The weights are those of epoch {{ card.training.selected_epoch }}, chosen without test images.
 """
 
 

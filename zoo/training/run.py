@@ -71,6 +71,7 @@ class RunFolder:
             "validation_certified_acc": selection.certified,
             "seconds": round(seconds, 1),
             "device": device,
+            "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "zoo": __version__,
