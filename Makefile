@@ -1,5 +1,6 @@
 # make demo   certify the default model on real handwritten digits
-# make test   lint, types and tests are separate: make lint, make types, make test
+# make test   run the tests
+# make check  lint, types and tests: what CI runs
 PYTHON ?= python3
 BIN := .venv/bin
 

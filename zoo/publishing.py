@@ -77,24 +77,29 @@ def publish(
     with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
         folder = Path(temporary) / recipe.name
         folder.mkdir()
-        save_tensors(fold(trained), folder / "model.safetensors")
+        weights = folder / "model.safetensors"
+        save_tensors(fold(trained), weights)
         # What is measured is the file, read back, not the object that was trained.
-        arch_args: dict[str, Any] = trained.config | {"folded": True}
-        written = timm.create_model(recipe.model.name, **arch_args).eval()
-        load_tensors(written, folder / "model.safetensors")
+        written = timm.create_model(recipe.model.name, **_folded_args(trained)).eval()
+        load_tensors(written, weights)
         attacker = attack or PGD(steps=100, restarts=5)
         settings = {"data": test, "bound": recipe.bound, "progress": progress}
         report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
         end = min(2 * recipe.eps, Fraction(1))
         grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
         curve = evaluate(written, eps=grid, attack=None, **settings)
-        card = _card(finished, trained, report, curve, folder / "model.safetensors")
+        card = _card(finished, trained, report, curve, weights)
         write_config(folder, card)
         (folder / "README.md").write_text(render_page(card), encoding="utf-8")
         report.samples_to_csv(folder / "certificates.csv")
         shutil.move(folder, target)
     enter(parent, card)
     return target
+
+
+def _folded_args(trained: LinfDistMLP) -> dict[str, Any]:
+    """Arguments of the architecture that make the published form."""
+    return trained.config | {"folded": True}
 
 
 def _card(
@@ -104,7 +109,7 @@ def _card(
     return Card(
         name=recipe.name,
         arch=recipe.model.name,
-        arch_args=trained.config | {"folded": True},
+        arch_args=_folded_args(trained),
         mean=trained.mean,
         std=trained.std,
         data=row.data,

@@ -31,19 +31,17 @@ class Interval(Bound):
     name: ClassVar[str] = "interval"
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        check_certifiable(model)
         return _margins(model, box, y_B, exact)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        check_certifiable(model)
         return _margins(model, box, y_B, outward)
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        check_certifiable(model)
         return _margins(model, box, y_B, exact)
 
 
 def _margins(model: nn.Module, box: Box, y_B: Tensor, widen: Widen) -> Tensor:
+    check_certifiable(model)
     lower_BK, upper_BK = interval(model, box.lower_BCHW, box.upper_BCHW, widen)
     # SOUND: ends that cross are a bug somewhere below, and are never repaired. NaN passes on, and
     # certifies nothing.

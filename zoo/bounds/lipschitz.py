@@ -61,10 +61,7 @@ class Lipschitz(Bound):
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
-        margins_BK = margins_of(model(box.x_BCHW), y_B)
-        return (margins_BK - 2 * lipschitz_constant(model) * round_up(box.eps)).scatter(
-            1, y_B[:, None], 0
-        )
+        return _naive(model, model(box.x_BCHW), box.eps, y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return self.real_line(model, box.x_BCHW, y_B).at(box.eps, y_B)
@@ -97,13 +94,10 @@ class Lipschitz(Bound):
     ) -> Iterator[Margins]:
         real = self.real_line(model64, x_BCHW.double(), y_B)
         deployed, logits_BK = self.deployed_line(model, x_BCHW, y_B)
-        naive_BK = margins_of(logits_BK, y_B)
         radius_B = torch.minimum(real.radius(y_B), deployed.radius(y_B))
         for eps in radii:
             yield Margins(
-                (naive_BK - 2 * lipschitz_constant(model) * round_up(eps)).scatter(
-                    1, y_B[:, None], 0
-                ),
+                _naive(model, logits_BK, eps, y_B),
                 real.at(eps, y_B),
                 deployed.at(eps, y_B),
                 radius_B,
@@ -124,6 +118,12 @@ def lipschitz_constant(model: nn.Module) -> float:
             "  use another bound, interval for example"
         )
     return constant
+
+
+def _naive(model: nn.Module, logits_BK: Tensor, eps: Fraction, y_B: Tensor) -> Tensor:
+    """margins - 2 L eps in the logits' dtype, rounding ignored."""
+    loss = 2 * lipschitz_constant(model) * round_up(eps)
+    return (margins_of(logits_BK, y_B) - loss).scatter(1, y_B[:, None], 0)
 
 
 def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:

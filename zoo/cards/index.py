@@ -79,7 +79,7 @@ def list_models(
 
     names = set(read_index())
     if not pretrained:
-        recipes = {path.stem for path in recipes_dir().glob("[!_]*.yaml")}
+        recipes = {path.stem for path in recipes_dir().glob("*.yaml")}
         names |= {name for name in recipes if is_name(name)}
     wanted = None if eps is None else parse_eps(eps)
     chosen = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
 import zoo.models  # noqa: F401  (enters our architectures in timm's registry)

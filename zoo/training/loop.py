@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from timm.utils.model_ema import ModelEmaV3
+from timm.utils import ModelEmaV3  # pyright: ignore[reportPrivateImportUsage]
 
 from zoo.data.affine import Affine
 from zoo.data.augment import Augment
