@@ -42,6 +42,14 @@ class FalsifiedError(ZooError):
     exit_code = 6
 
 
+class Interrupted(ZooError):
+    """A run that a signal stopped, after it saved where it was (exit code 128 + the signal)."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
 def unknown(
     kind: str, name: str, known: Iterable[str], *, see: str, error: type[ZooError] = NotFoundError
 ) -> ZooError:
