@@ -82,6 +82,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         (["plot", "nothing"], 3, "unknown model"),
         (["plot", "nothing.csv"], 3, "no file nothing.csv"),
         (["plot", NAME, "--out", "x.xyz"], 2, "cannot write x.xyz"),
+        (["plot", NAME, "--minutes"], 2, "--minutes is for run folders"),
         (["list", "--eps", "big"], 2, "is not a number"),
         (["certify", NAME, "--data", "digit"], 2, "did you mean: digits"),
         (["certify", NAME, "--data", "mnist"], 3, "ZOO_OFFLINE=1"),
@@ -248,6 +249,15 @@ def test_plot_draws_cards_and_csv_files_and_says_where(zoo_, own) -> None:
         assert (code, out, err) == (0, "new/curve.png\n", "")
         assert Path("new/curve.png").read_bytes().startswith(b"\x89PNG")
         shutil.rmtree("new")
+
+
+def test_plot_draws_runs_and_says_where(zoo_, run: Path) -> None:
+    for words in (["-o", "a.svg"], ["--minutes", "-o", "b.svg"]):
+        assert zoo_("plot", run, *words) == (0, f"{words[-1]}\n", "")
+    (path,) = json.loads(zoo_("plot", run, "--json")[1])
+    assert Path(path["path"]).read_bytes().startswith(b"\x89PNG")
+    code, out, err = zoo_("plot", run, "rows.csv", "--minutes", "-o", "c.svg")
+    assert (code, out) == (2, "") and "not for rows.csv" in err and not Path("c.svg").exists()
 
 
 @pytest.mark.parametrize("text", ["", "model,eps\n", "a,b\n1,2\n", "\x00"])

@@ -32,6 +32,8 @@ FORBIDDEN = {
     "certification": {"training", "publishing", "cli", "models", "objectives"},
     "cards": {"training", "certification", "models", "weights", "cli"},
     "recipes": {"training", "models", "certification", "weights", "cli"},
+    "storage": {"ops", "data", "recipes", "cards", "plots"} | ABOVE_OPS | TOP,
+    "plots": {"ops", "data", "recipes", "runs"} | ABOVE_OPS | (TOP - {"plots"}),
 }
 
 
@@ -109,12 +111,13 @@ def modules_after(code: str) -> set[str]:
         ["recipe", "check", NAME],
         ["train", NAME, "epochs=1", "--dry-run"],
         ["plot", "FOLDER", "--out", "IMAGE"],
+        ["plot", "RUN", "--minutes", "--out", "IMAGE"],
     ],
     ids=lambda words: "-".join(words[:2]),
 )
-def test_command_does_without_torch(words: list[str], shelf: Path, tmp_path: Path) -> None:
-    places = {"FOLDER": str(shelf / NAME), "IMAGE": str(tmp_path / "curve.png")}
-    words = [places.get(word, word) for word in words]
+def test_command_does_without_torch(words: list[str], run: Path, shelf: Path, tmp_path) -> None:
+    places = {"FOLDER": shelf / NAME, "RUN": run, "IMAGE": tmp_path / "curve.png"}
+    words = [str(places.get(word, word)) for word in words]
     found = modules_after(f"sys.argv = ['zoo', *{words}]; from zoo.cli import main; main()")
     assert "zoo" in found
     assert not found & {"torch", "timm", "accelerate", "sklearn", "torchvision"}

@@ -1,4 +1,4 @@
-"""Curves: certified accuracy against eps, for cards and for CSV files of results. No torch here."""
+"""Certified accuracy against eps, for cards and for CSV files of results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from zoo.cards.card import Card
 from zoo.cards.index import info
 from zoo.eps import parse_eps
 from zoo.errors import NotFoundError, UsageError
-
-# Okabe and Ito's colours, told apart by readers of every kind of colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from zoo.plots.style import colour_of, grid, save
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class _Series:
     claim: float | None
 
 
-def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
+def draw_certified(*sources: str | Path, path: str | Path = "curves.png") -> Path:
     """Draw certified accuracy (%) against eps (pixel units), one line a source.
 
     Args:
@@ -34,7 +32,7 @@ def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
 
     Raises:
         NotFoundError: a source that is not there.
-        UsageError: no source, or a CSV of other columns.
+        UsageError: no source, a CSV of other columns, or a suffix that is no image format.
     """
     if not sources:
         raise UsageError("nothing to plot: give a model's name or a CSV file of results")
@@ -44,7 +42,7 @@ def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
     axes = figure.add_subplot()
     lines = [series for source in sources for series in _read(source)]
     for i, series in enumerate(lines):
-        colour = _COLOURS[i % len(_COLOURS)]
+        colour = colour_of(i)
         axes.plot(series.eps, series.certified, color=colour, label=series.label)
         if series.empirical:
             axes.plot(*zip(*series.empirical, strict=True), "o", color=colour, fillstyle="none")
@@ -54,18 +52,13 @@ def plot(*sources: str | Path, path: str | Path = "curves.png") -> Path:
     axes.set_xlim(left=0)
     levels = axes.secondary_xaxis("top", functions=(_to_levels, _from_levels))
     levels.set_xlabel("ε · 255")
-    axes.grid(linewidth=0.3)
+    grid(axes)
     title = "certified accuracy"
     if any(series.empirical for series in lines):
         title += " (line), accuracy under attack (circle)"
     axes.set_title(title, fontsize="medium")
     axes.legend(loc="upper right", fontsize="small")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.savefig(path, dpi=150)
-    except ValueError as error:
-        raise UsageError(f"cannot write {path}: {error}") from None
-    return Path(path)
+    return save(figure, path)
 
 
 def _to_levels(eps: Any) -> Any:
