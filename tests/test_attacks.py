@@ -12,8 +12,9 @@ import torch
 
 import zoo
 from zoo.attacks import Attack
-from zoo.attacks.pgd import PGD
+from zoo.attacks.pgd import PGD, _noise
 from zoo.certification.certifier import strict_argmax
+from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.models import LinfDistMLP, fold
 
@@ -74,6 +75,34 @@ def test_the_same_seed_gives_the_same_images_and_another_seed_others():
         zoo.attack(net, x_BCHW, y_B, 0.05, steps=3, restarts=3, seed=seed) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_what_is_found_does_not_depend_on_the_batch():
+    net, pixels = zoo.load("linf_dist_mlp3.digits_eps0.1"), load_data("digits", "test").take(100)
+    x_BCHW, y_B = pixels.batch(torch.arange(100))
+
+    def attacked(order_B: torch.Tensor, size: int) -> torch.Tensor:
+        parts = [
+            PGD(steps=5, restarts=3)(net, x_BCHW[idx], y_B[idx], 0.1) for idx in order_B.split(size)
+        ]
+        return torch.empty_like(x_BCHW).index_copy(0, order_B, torch.cat(parts))
+
+    whole = attacked(torch.arange(100), 256)
+    for order_B, size in (
+        (torch.arange(100), 1),
+        (torch.arange(100), 7),
+        (torch.randperm(100, generator=torch.Generator().manual_seed(0)), 256),
+        (torch.arange(100).flip(0), 7),
+    ):
+        assert torch.equal(attacked(order_B, size), whole)
+
+
+def test_random_starts_differ_between_images_restarts_and_seeds():
+    _, x_BCHW, _ = net_and_images(8)
+    noise = [_noise(x_BCHW, seed, restart) for seed, restart in ((0, 1), (0, 2), (1, 2), (-1, 2))]
+    rows = torch.cat(noise).flatten(1)
+    assert len(rows.unique(dim=0)) == len(rows) == 32
+    assert 0 <= float(rows.min()) < 0.05 and 0.95 < float(rows.max()) < 1
 
 
 def test_the_model_is_left_as_it_was_even_when_an_attack_fails():

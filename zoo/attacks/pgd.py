@@ -5,6 +5,7 @@ Shapes: B batch, A images still being attacked, C/H/W image, K classes.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable
@@ -42,7 +43,8 @@ class PGD(Attack):
 
     Restarts go through the losses (margin, cross-entropy) and, for distance nets, through the
     exponents that gradients are taken at. The step falls linearly from eps / 2 to eps / 50. An
-    image that is misclassified is left alone from then on.
+    image that is misclassified is left alone from then on. Each image has random points
+    of its own, so what is found for it does not depend on the batch it comes in.
 
     Args:
         steps: gradient steps in each restart.
@@ -67,12 +69,11 @@ class PGD(Attack):
         lower_BCHW, upper_BCHW = box.inner()
         best_BCHW = box.x_BCHW.clone()
         best_B = _worst_margin(model, best_BCHW, y_B)
-        generator = torch.Generator().manual_seed(self.seed)
         plans = itertools.product(_EXPONENTS, (_margin, _cross_entropy))
         for restart, (p, loss) in zip(range(self.restarts), itertools.cycle(plans), strict=False):
             start_BCHW = box.x_BCHW
             if restart > 0:
-                noise_BCHW = torch.rand(start_BCHW.shape, generator=generator).to(start_BCHW)
+                noise_BCHW = _noise(start_BCHW, self.seed, restart)
                 start_BCHW = lower_BCHW + noise_BCHW * (upper_BCHW - lower_BCHW)
             x_BCHW = start_BCHW
             for step in range(self.steps):
@@ -91,6 +92,20 @@ class PGD(Attack):
                 best_BCHW[at_A[better_A]] = x_ACHW[better_A]
                 best_B[at_A[better_A]] = margin_A[better_A]
         return best_BCHW
+
+
+def _noise(x_BCHW: Tensor, seed: int, restart: int) -> Tensor:
+    """Uniform in [0, 1), of x's shape: for each image a pure function of its bytes, seed, restart.
+
+    Drawn for the batch as a whole, the starts of an image would depend on its neighbours, and
+    verdicts on the batch size. Drawn on the CPU, so that they do not depend on the device.
+    """
+    generator = torch.Generator()
+    noise_BCHW = torch.empty(x_BCHW.shape, dtype=torch.float32)
+    for noise_CHW, x_CHW in zip(noise_BCHW, x_BCHW.detach().cpu().numpy(), strict=True):
+        key = hashlib.sha256(f"{seed} {restart} ".encode() + x_CHW.tobytes()).digest()
+        noise_CHW.uniform_(generator=generator.manual_seed(int.from_bytes(key[:8], "little")))
+    return noise_BCHW.to(x_BCHW)
 
 
 @torch.enable_grad()

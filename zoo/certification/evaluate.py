@@ -23,6 +23,7 @@ from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.eps import Eps, format_eps, parse_eps_list
 from zoo.errors import FalsifiedError, UsageError
+from zoo.halving import in_batches
 from zoo.version import __version__
 from zoo.weights import load, state_sha256
 
@@ -41,6 +42,7 @@ def evaluate(
     dtype: str = "float32",
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    quiet: bool = False,
 ) -> Report:
     """Certified, empirical and clean accuracy at one eps or several.
 
@@ -50,12 +52,15 @@ def evaluate(
         eps: radius in pixel units, several of them, or "auto" for the card's.
         attack: "pgd", an Attack, or None; it runs on every correctly classified image.
         n: only the first n images.
+        batch_size: images at a time; halved where memory runs out, which changes no verdict.
         dtype: what the model runs in, "float32" or "float64".
         progress: called with (images done, images in all).
+        quiet: do not say on stderr that a batch was halved.
 
     Raises:
         FalsifiedError: an attack broke a certified image.
         NotFoundError, UsageError, IntegrityError: see load, load_data and Certifier.
+        ZooError: memory runs out with a single image.
     """
     net = load(model) if isinstance(model, str) else model
     card = getattr(net, "card", None)
@@ -69,18 +74,23 @@ def evaluate(
     pixels = _pixels(data, split, card, n).to(device)
     attacker = _attacker(attack)
     certifier = Certifier(net, bound)
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+
+    def verdicts(idx_B: Tensor) -> list[tuple[Certificate, Tensor]]:
+        """The certificate at each eps, and which images the attack broke there."""
+        x_BCHW, y_B = pixels.batch(idx_B)
+        x_BCHW = x_BCHW.to(getattr(torch, dtype))
+        return [
+            (certificate, _falsified(net, x_BCHW, idx_B, certificate, attacker))
+            for certificate in certifier(x_BCHW, y_B, radii, clip=clip)
+        ]
 
     start = time.monotonic()
     certificates: list[list[Certificate]] = [[] for _ in radii]
     falsified: list[list[Tensor]] = [[] for _ in radii]
-    for idx_B in torch.arange(len(pixels)).split(batch_size):
-        x_BCHW, y_B = pixels.batch(idx_B)
-        x_BCHW = x_BCHW.to(getattr(torch, dtype))
-        for i, certificate in enumerate(certifier(x_BCHW, y_B, radii, clip=clip)):
+    for idx_B, found in in_batches(len(pixels), batch_size, verdicts, quiet=quiet):
+        for i, (certificate, broken_B) in enumerate(found):
             certificates[i].append(certificate)
-            falsified[i].append(_falsified(net, x_BCHW, idx_B, certificate, attacker))
+            falsified[i].append(broken_B)
         if progress is not None:
             progress(int(idx_B[-1]) + 1, len(pixels))
     about = {
