@@ -8,14 +8,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from conftest import NAME, TINY
+from safetensors.torch import load_file
 
 from zoo.data.load import load_data
 from zoo.objectives import objectives
 from zoo.recipes import load_recipe
+from zoo.training import run_training
 from zoo.training.build import build_model, build_optimizer
-from zoo.training.loop import train_epoch
+from zoo.training.checkpoints import read_checkpoint
 from zoo.training.step import Step
 
 
@@ -118,13 +119,13 @@ def test_threshold_is_in_raw_pixels() -> None:
     assert found == pytest.approx(np.maximum(theta - margins, 0).max(1).mean(), rel=1e-5)
 
 
-def test_scale_is_trained_and_is_no_part_of_the_model() -> None:
-    recipe, data = load_recipe(NAME, TINY), load_data("digits", "train")
-    step = Step(build_model(recipe.model, data), recipe.objective)
+def test_scale_is_trained_and_is_no_part_of_the_model(tmp_path) -> None:
+    recipe = load_recipe(NAME, TINY)
+    step = Step(build_model(recipe.model, load_data("digits", "train")), recipe.objective)
     optimizer = build_optimizer(step, recipe)
     assert [group["lr_share"] for group in optimizer.param_groups] == [1.0, 0.2]
-    accelerator = Accelerator(cpu=True)
-    step, optimizer = accelerator.prepare(step, optimizer)
-    train_epoch(accelerator, step, optimizer, data, recipe, 0, None)
-    assert step.parameters_of_objective["scale"].item() != 1.0
-    assert not [key for key in step.model.state_dict() if "scale" in key]
+    run = run_training(recipe, out=tmp_path / "run", save_every=0, quiet=True)
+    newest = run.checkpoints.latest(print)
+    scale = read_checkpoint(newest).tensors["module.parameters_of_objective.scale"]
+    assert scale.isfinite() and scale.item() != 1.0
+    assert not [key for key in load_file(run.path / "model.safetensors") if "scale" in key]

@@ -20,8 +20,8 @@ from zoo.data.load import load_data
 from zoo.errors import NotFoundError, UsageError, ZooError
 from zoo.recipes import load_recipe
 from zoo.training import run_training
+from zoo.training.batches import Batches
 from zoo.training.build import build_model
-from zoo.training.loop import check_batch_size
 from zoo.training.run import RunFolder
 from zoo.training.select import Selection, validate
 
@@ -69,8 +69,8 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_run_folder_holds_all_of_a_run(run: Path) -> None:
-    names = ["log.jsonl", "model.safetensors", "recipe.yaml", "run.json"]
-    assert sorted(file.name for file in run.iterdir()) == names
+    names = "curves.png environment.json log.jsonl model.safetensors recipe.yaml run.json".split()
+    assert sorted(file.name for file in run.iterdir() if file.name[0] != ".") == names
     opened = RunFolder.open(run)
     assert opened.recipe == load_recipe(NAME, TINY)
     summary = opened.summary()
@@ -93,10 +93,10 @@ def test_epochs_between_looks_have_no_validation_columns(tmp_path: Path) -> None
 
 def test_used_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(UsageError, match="already holds a run"):
+    with pytest.raises(UsageError, match="holds files that are no run's"):
         trained(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(UsageError, match="already holds a run"):
+    with pytest.raises(UsageError, match="holds files that are no run's"):
         trained(tmp_path / "mine.txt")
 
 
@@ -168,7 +168,7 @@ def test_batch_larger_than_the_data_is_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "run").exists()
     recipe = load_recipe(NAME, {"batch_size": 9})
     with pytest.raises(UsageError, match="not a multiple of the 2 processes"):
-        check_batch_size(recipe, load_data("digits", "train"), 2)
+        Batches(recipe, load_data("digits", "train"), 0, 2)
 
 
 def test_loss_that_is_not_finite_stops_with_its_place_and_keeps_the_log(tmp_path: Path) -> None:

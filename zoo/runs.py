@@ -6,7 +6,7 @@ A run folder holds the training form of a net; `zoo.publishing` makes the publis
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,29 @@ from zoo.weights import load_tensors, sha256_of
 def train(
     recipe: str | Path | Recipe,
     *,
+    init: str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     overrides: Mapping[str, Any] | None = None,
+    trackers: Sequence[str] = (),
+    save_every: float | None = None,
     quiet: bool = False,
 ) -> Report:
     """Train what a recipe describes, and certify the kept net on the validation split.
 
+    SIGINT or SIGTERM ends the current step, saves, and raises Interrupted; a second one ends the
+    process at once.
+
     Args:
         recipe: name, YAML file, or a Recipe as it is.
+        init: start from these weights instead of random ones: a published name, a weight folder or
+            a run folder. Tensors whose shape does not fit are re-initialised, and listed.
         out: run folder, new or empty; runs/<name>-seed<seed> by default.
+        resume: go on from the run folder's last checkpoint, to the same bits that an uninterrupted
+            run on the same machine gives; a folder without a run starts one.
         overrides: {"schedules.lr.start": 0.01}, dotted keys of the recipe.
+        trackers: names that accelerate knows, "tensorboard" say; they write into RUN/trackers.
+        save_every: seconds between checkpoints; by default 60, or more where saving takes long.
         quiet: show no progress.
 
     Returns:
@@ -45,10 +58,22 @@ def train(
 
     Raises:
         NotFoundError: no such recipe or dataset.
-        UsageError: a recipe that does not check, a batch larger than the data, a used run folder.
-        ZooError: the loss is no longer finite.
+        UsageError: a recipe that does not check, a batch larger than the data, a run folder that is
+            used, in use or of another recipe, weights of which nothing fits.
+        IntegrityError: no checkpoint of the run is whole.
+        ZooError: a loss, gradient or weight is no longer finite, or the disk is full.
+        Interrupted: a signal came.
     """
-    run = run_training(recipe, out=out, overrides=overrides, quiet=quiet)
+    run = run_training(
+        recipe,
+        init=init,
+        out=out,
+        resume=resume,
+        overrides=overrides,
+        trackers=trackers,
+        save_every=save_every,
+        quiet=quiet,
+    )
     validation = load_data(run.recipe.data, "validation")
     net = trained_net(run, validation)
     settings = {"eps": run.recipe.eps, "bound": run.recipe.bound, "attack": None}

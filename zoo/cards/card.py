@@ -48,6 +48,11 @@ class Training(Strict):
     """How the weights came to be: enough to make them again.
 
     Sums over threads round differently, so `threads` belongs to it; None where it was not recorded.
+
+    Attributes:
+        init, init_sha256: the net that training started from, and the hash of its weight file; None
+            where it started from random weights.
+        commit: of the code; several where a run was resumed under another.
     """
 
     recipe: dict[str, Any]
@@ -57,6 +62,9 @@ class Training(Strict):
     seconds: Number
     device: str
     threads: int | None = None
+    processes: int = 1
+    init: str | None = None
+    init_sha256: str | None = None
     torch: str
     python: str
     zoo: str

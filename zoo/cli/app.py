@@ -20,7 +20,7 @@ from zoo.cli.plot import plot
 from zoo.cli.publish import publish
 from zoo.cli.recipe import recipe
 from zoo.cli.train import train
-from zoo.errors import ZooError
+from zoo.errors import Interrupted, ZooError
 
 app = typer.Typer(
     name="zoo",
@@ -52,7 +52,8 @@ def main() -> NoReturn:
         sys.exit(0)
     except ZooError as error:
         _show_traceback()
-        print(f"error: {error}", file=sys.stderr)
+        label = "" if isinstance(error, Interrupted) else "error: "
+        print(f"{label}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
         _show_traceback()

@@ -15,8 +15,21 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key.sub=value settings to change.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--from", help="Fine-tune: a published name, a weight folder, a run folder."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder. Default: runs/<recipe>-seed<seed>.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
+    ] = False,
+    save_every: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between checkpoints. Default: 60 or more.")
+    ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="A tracker of accelerate's: tensorboard, wandb, ...")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the recipe, do nothing.")
@@ -38,17 +51,19 @@ def train(
             raise UsageError(f"{text!r} is not key=value\n  for example: schedules.lr.start=0.01")
         changes[key] = value
     resolved = load_recipe(recipe, changes)
+    if init is not None:
+        resolved = resolved.model_copy(update={"init": init})
     if dry_run:
         from zoo.cli.recipe import print_recipe
 
         print_recipe(resolved, json=json)
         return
-    from accelerate import PartialState
+    from zoo.training import is_main_process, run_training
 
-    from zoo.training import run_training
-
-    run = run_training(resolved, out=out, quiet=quiet)
-    if not PartialState().is_main_process:  # one result, however many processes
+    run = run_training(
+        resolved, out=out, resume=resume, trackers=track or (), save_every=save_every, quiet=quiet
+    )
+    if not is_main_process():  # one result, however many processes
         return
     if json:
         print_json([{"run": str(run.path)} | run.summary()])

@@ -107,6 +107,10 @@ class Recipe(Strict):
             the most validation images (never test images) when put to p = inf.
         evaluate_every: epochs between two looks at the validation split.
         ema: decay of an average of the weights that is kept beside them and then published.
+        precision: bfloat16 runs matrix products and convolutions of the training steps under
+            autocast; validation and certification stay in float32.
+        init: what training starts from instead of random weights: a published name, a weight folder
+            or a run folder.
         source: where method and figures come from.
         reported: published figures, in percent, for comparison.
     """
@@ -129,6 +133,8 @@ class Recipe(Strict):
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     ema: Annotated[Number, Field(gt=0, lt=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    init: str | None = None
 
     @field_validator("data")
     @classmethod

@@ -12,6 +12,7 @@ from torch import nn
 import zoo.models  # noqa: F401  (enters our architectures in timm's registry)
 from zoo.data.pixels import Pixels
 from zoo.errors import UsageError
+from zoo.layers import LpDist
 from zoo.recipes import Recipe
 from zoo.recipes.schema import ModelSpec
 from zoo.training.step import Step
@@ -37,6 +38,21 @@ def build_model(spec: ModelSpec, data: Pixels) -> nn.Module:
         return timm.create_model(spec.name, **sizes | spec.arguments)
     except TypeError as error:
         raise UsageError(f"architecture {spec.name}: {error}") from None
+
+
+def check_precision(recipe: Recipe, model: nn.Module) -> None:
+    """Refuse bfloat16 where it would only do harm.
+
+    Raises:
+        UsageError: a distance net; its powers and differences have no faster form in 16 bits, and
+            8 bits of mantissa cannot tell its distances apart.
+    """
+    distances = any(isinstance(layer, LpDist) for layer in model.modules())
+    if recipe.precision != "float32" and distances:
+        raise UsageError(
+            f"{recipe.model.name} trains in float32: distances need its digits\n"
+            "  set precision: float32"
+        )
 
 
 def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:

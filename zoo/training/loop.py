@@ -1,134 +1,179 @@
-"""The training loop: read top to bottom, it is what happens.
-
-Shapes: N images of the training split, B global batch, b this process's share of it.
-"""
+"""A run from its recipe to a finished folder: read top to bottom, it is what happens."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from timm.utils import ModelEmaV3  # pyright: ignore[reportPrivateImportUsage]
 
-from zoo.data.affine import Affine
-from zoo.data.augment import Augment
 from zoo.data.load import load_data
-from zoo.data.order import epoch_order
 from zoo.data.pixels import Pixels
 from zoo.errors import UsageError, ZooError
+from zoo.plots.training import draw_training
 from zoo.recipes import Recipe, load_recipe
-from zoo.training.build import build_model, build_optimizer
+from zoo.storage import FolderLock
+from zoo.training.batches import Batches
+from zoo.training.build import build_model, check_precision
+from zoo.training.checkpoints import read_checkpoint
+from zoo.training.environment import environment
 from zoo.training.log import RunLog
+from zoo.training.plan import Plan
+from zoo.training.processes import check_equal_bits, lost_process, make_accelerator, on_main
 from zoo.training.run import RunFolder
-from zoo.training.select import Selection, validate
-from zoo.training.step import Step
-from zoo.version import source_commit
+from zoo.training.signals import StopRequest
+from zoo.training.state import TrainingState, check_finite
+from zoo.training.trainer import Trainer
+from zoo.training.warm_start import warm_start
 
 
 def run_training(
     recipe: str | Path | Recipe,
     *,
+    init: str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     overrides: Mapping[str, Any] | None = None,
+    trackers: Sequence[str] = (),
+    save_every: float | None = None,
     quiet: bool = False,
 ) -> RunFolder:
     """Train what a recipe describes and leave a finished run folder; see zoo.runs.train."""
+    run = RunFolder.at(_resolved(recipe, overrides, init), out)
+    accelerator = make_accelerator(run.recipe, run.path, trackers)
+    locks: list[FolderLock] = []
+    try:
+        parts = _Parts.build(
+            run.recipe, accelerator
+        )  # a recipe that cannot be built leaves no trace
+        with ExitStack() as held:
+            on_main(accelerator, lambda: locks.append(held.enter_context(run.owned(resume=resume))))
+            if not run.finished:
+                trainer = _prepare(run, accelerator, parts, quiet=quiet)
+                trainer.lock, trainer.save_every = (locks or [None])[0], save_every
+                with trainer.log, StopRequest() as stop:
+                    trainer.train(stop)
+                _finish(trainer)
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+    except RuntimeError as error:
+        if accelerator.num_processes > 1 and lost_process(error):
+            raise ZooError(
+                "another process of this run is gone; the last checkpoint is kept\n"
+                "  go on with the same command and --resume"
+            ) from error
+        raise
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
+    return run
+
+
+def _resolved(
+    recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, init: str | Path | None
+) -> Recipe:
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise UsageError("overrides apply to a recipe's name or file, not to a loaded Recipe")
-    commit = source_commit()  # now: the tree may change while the run goes on
-    accelerator = Accelerator(mixed_precision="no")
-    set_seed(recipe.seed)
-    data = load_data(recipe.data, recipe.train_on).to(accelerator.device)
-    validation = load_data(recipe.data, "validation").to(accelerator.device)
-    check_batch_size(recipe, data, accelerator.num_processes)
-    model = build_model(recipe.model, data)
-    step = Step(model, recipe.objective).to(accelerator.device)
-    optimizer = build_optimizer(step, recipe)
-    run = RunFolder.create(recipe, out, main=accelerator.is_main_process)
-    step, optimizer = accelerator.prepare(step, optimizer)
-    ema = None if recipe.ema is None else ModelEmaV3(model, decay=recipe.ema)
-    selection = Selection(recipe.select)
-
-    start = time.monotonic()
-    with RunLog(run.path, recipe.epochs, main=accelerator.is_main_process, quiet=quiet) as log:
-        for epoch in range(recipe.epochs):
-            row = train_epoch(accelerator, step, optimizer, data, recipe, epoch, ema)
-            last = epoch + 1 == recipe.epochs
-            if last or (epoch + 1) % recipe.evaluate_every == 0:
-                kept = model if ema is None else ema.module
-                row["val_acc"], row["val_cert"] = validate(kept, validation, recipe)
-                selection.offer(kept, row["val_cert"], epoch + 1, last=last)
-            log.epoch(row | {"seconds": round(time.monotonic() - start, 2)})
-    if accelerator.is_main_process:
-        seconds = time.monotonic() - start
-        run.finish(selection, seconds=seconds, device=str(accelerator.device), commit=commit)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return run
+    return recipe if init is None else recipe.model_copy(update={"init": str(init)})
 
 
-def train_epoch(
-    accelerator: Accelerator,
-    step: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: Pixels,
-    recipe: Recipe,
-    epoch: int,
-    ema: ModelEmaV3 | None,
-) -> dict[str, Any]:
-    """One pass over the training split; the ragged rest of a shuffled epoch is left out."""
-    step.train()
-    steps = len(data) // recipe.batch_size
-    share = recipe.batch_size // accelerator.num_processes
-    affine = Affine(**recipe.augment.affine.model_dump())
-    crop = Augment(recipe.augment.pad, recipe.augment.flip)
-    draws = {"seed": recipe.seed, "epoch": epoch, "n": len(data)}
-    order_N = epoch_order(recipe.seed, epoch, len(data))
-    sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
-    knobs: dict[str, float] = {}
-    for i in range(steps):
-        # Everything that changes with time is a pure function of progress.
-        knobs = recipe.schedules.at((epoch * steps + i) / (recipe.epochs * steps))
-        for group in optimizer.param_groups:
-            group["lr"] = knobs["lr"] * group["lr_share"]
-        first = i * recipe.batch_size + accelerator.process_index * share
-        idx_b = order_N[first : first + share]
-        x_bCHW, y_b = data.batch(idx_b)
-        x_bCHW = crop(affine(x_bCHW, idx_b, **draws), idx_b, **draws)
-        loss, num_correct = step(x_bCHW, y_b, knobs)
-        if not loss.isfinite():
-            raise ZooError(
-                f"the loss is {loss.item()} at epoch {epoch + 1}, step {i + 1}\n"
-                "  a smaller schedules.lr.start may help; the log up to here is kept"
-            )
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        optimizer.step()
-        if ema is not None:
-            ema.update(accelerator.unwrap_model(step).model)
-        sums += torch.stack([loss.detach() * share, num_correct])
-    total = accelerator.reduce(sums, "sum")
-    assert isinstance(total, torch.Tensor)
-    loss, acc = (total / (steps * recipe.batch_size)).tolist()
-    return {"epoch": epoch + 1, "loss": loss, "acc": 100 * acc, "p": knobs["p"], "lr": knobs["lr"]}
+@dataclass
+class _Parts:
+    """What a run is made of, at its first point."""
+
+    data: Pixels
+    validation: Pixels
+    batches: Batches
+    state: TrainingState
+
+    @classmethod
+    def build(cls, recipe: Recipe, accelerator: Accelerator) -> _Parts:
+        data = load_data(recipe.data, recipe.train_on).to(accelerator.device)
+        validation = load_data(recipe.data, "validation").to(accelerator.device)
+        rank, num_processes = accelerator.process_index, accelerator.num_processes
+        batches = Batches(recipe, data, rank, num_processes)
+        set_seed(recipe.seed)
+        model = build_model(recipe.model, data)
+        check_precision(recipe, model)
+        state = TrainingState.fresh(model, recipe, accelerator.device)
+        return cls(data, validation, batches, state)
 
 
-def check_batch_size(recipe: Recipe, data: Pixels, num_processes: int) -> None:
-    """Refuse a global batch that the data or the processes cannot share out."""
-    if recipe.batch_size > len(data):
-        raise UsageError(
-            f"batch_size {recipe.batch_size} exceeds the {len(data)} images of {recipe.data}\n"
-            f"  give batch_size={len(data)} or less"
-        )
-    if recipe.batch_size % num_processes:
-        raise UsageError(
-            f"batch_size {recipe.batch_size} is not a multiple of the {num_processes} processes\n"
-            "  it is the global batch: choose a multiple"
-        )
+def _prepare(run: RunFolder, accelerator: Accelerator, parts: _Parts, *, quiet: bool) -> Trainer:
+    """Go to the last checkpoint, or to the weights of a trained net, or stay at random ones."""
+    recipe, main, state = run.recipe, accelerator.is_main_process, parts.state
+    facts: dict[str, Any] = environment(accelerator)
+    notes: list[str] = []
+    newest = on_main(accelerator, lambda: run.checkpoints.latest(notes.append))
+    if newest is not None:
+        state.unpack(read_checkpoint(newest), main=main)
+    elif recipe.init is not None:
+        began = warm_start(state.module.model, recipe.init)
+        if state.ema is not None:
+            state.ema.set(state.module.model)
+        facts |= {"init": began.source, "init_sha256": began.sha256}
+        notes.append(str(began))
+    module, optimizer = accelerator.prepare(state.module, state.optimizer)
+    # On resuming, TensorBoard forgets what a crash has undone.
+    again = {"tensorboard": {"purge_step": state.epochs + 1}}
+    accelerator.init_trackers(run.recipe.name, init_kwargs=again)
+    log = RunLog(run.path, recipe.epochs, state.epochs, main=main, quiet=quiet)
+    on_main(accelerator, lambda: run.add_environment(facts, notes.append))
+    for text in (_plan(run, parts, facts), *notes):
+        log.say(str(text))
+    return Trainer(
+        accelerator=accelerator,
+        recipe=recipe,
+        batches=parts.batches,
+        validation=parts.validation,
+        state=state,
+        module=module,
+        optimizer=optimizer,
+        run=run,
+        log=log,
+    )
+
+
+def _plan(run: RunFolder, parts: _Parts, facts: dict[str, Any]) -> Plan:
+    data, batches, state = parts.data, parts.batches, parts.state
+    machine = f"{facts['processes']} x {facts['processor']}, {facts['threads']} threads"
+    return Plan(
+        data=f"{data.name} {data.split}",
+        images=len(data),
+        model=run.recipe.model.name,
+        parameters=sum(weight.numel() for weight in state.module.model.parameters()),
+        epochs=run.recipe.epochs,
+        steps_per_epoch=batches.steps_per_epoch,
+        batch_size=run.recipe.batch_size,
+        machine=machine,
+        folder=str(run.path),
+        done=state.step,
+    )
+
+
+def _finish(trainer: Trainer) -> None:
+    """Write what the run leaves."""
+    run, state, selection = trainer.run, trainer.state, trainer.state.selection
+    check_equal_bits(trainer.accelerator, selection.state)
+    began = [start for start in run.environments() if "init" in start]
+
+    def write() -> None:
+        check_finite(selection.state, state.step)
+        summary = {
+            "seed": run.recipe.seed,
+            "selected_epoch": selection.epoch,
+            "validation_certified_acc": selection.certified,
+            "seconds": round(trainer.seconds, 1),
+        }
+        if began:
+            summary |= {key: began[-1][key] for key in ("init", "init_sha256")}
+        draw_training(run.path, path=run.path / "curves.png")
+        run.finish(selection.state, summary)
+
+    on_main(trainer.accelerator, write)

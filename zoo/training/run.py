@@ -1,24 +1,33 @@
-"""The run folder: resolved recipe, log, selected weights, and the machine it ran on.
+"""The run folder: all that a run is, was and left, in files that are whole after any crash.
 
-recipe.yaml  log.jsonl  model.safetensors (training form)  run.json
+recipe.yaml       resolved: what the run is a function of
+environment.json  code, libraries and machine, of each start
+log.jsonl         a row an epoch
+checkpoints/      the last two
+curves.png        accuracy and loss by epoch
+model.safetensors, run.json    once finished: the kept weights (training form), and a summary
 """
 
 from __future__ import annotations
 
 import json
-import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import safetensors.torch
 import yaml
-from safetensors.torch import save_file
+from torch import Tensor
 
 from zoo.errors import NotFoundError, UsageError
 from zoo.recipes import Recipe, load_recipe
-from zoo.training.select import Selection
-from zoo.version import __version__
+from zoo.storage import FolderLock, write_bytes, write_text
+from zoo.training.checkpoints import Checkpoints
+from zoo.training.environment import differences
+
+_FINISHED = ("recipe.yaml", "model.safetensors", "run.json")
 
 
 @dataclass(frozen=True)
@@ -29,22 +38,10 @@ class RunFolder:
     recipe: Recipe
 
     @classmethod
-    def create(cls, recipe: Recipe, out: str | Path | None, *, main: bool = True) -> RunFolder:
-        """A new folder with the resolved recipe in it.
-
-        Raises:
-            UsageError: the folder is in use.
-        """
-        path = Path(out) if out is not None else Path("runs") / f"{recipe.name}-seed{recipe.seed}"
-        if main:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UsageError(
-                    f"{path} already holds a run\n  give another folder with --out, or delete it"
-                )
-            path.mkdir(parents=True, exist_ok=True)
-            content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-            (path / "recipe.yaml").write_text(content, encoding="utf-8")
-        return cls(path, recipe)
+    def at(cls, recipe: Recipe, out: str | Path | None) -> RunFolder:
+        """The folder that a run of this recipe goes into; nothing is written yet."""
+        name = f"{recipe.name}-seed{recipe.seed}"
+        return cls(Path("runs") / name if out is None else Path(out), recipe)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -54,31 +51,118 @@ class RunFolder:
             NotFoundError: no run there, or one that did not finish.
         """
         path = Path(path)
-        for name in ("recipe.yaml", "model.safetensors", "run.json"):
+        for name in _FINISHED:
             if not (path / name).is_file():
                 raise NotFoundError(
                     f"{path} is not a finished run: it has no {name}\n"
-                    "  make one with: zoo train RECIPE --out RUN"
+                    "  make one with: zoo train RECIPE --out RUN, or finish it with --resume"
                 )
         return cls(path, load_recipe(path / "recipe.yaml"))
 
-    def finish(self, selection: Selection, *, seconds: float, device: str, commit: str) -> None:
-        """Write the selected weights and what the run was."""
-        save_file(selection.state, self.path / "model.safetensors", {"format": "pt"})
-        summary = {
-            "seed": self.recipe.seed,
-            "selected_epoch": selection.epoch,
-            "validation_certified_acc": selection.certified,
-            "seconds": round(seconds, 1),
-            "device": device,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "zoo": __version__,
-            "commit": commit,
-        }
-        (self.path / "run.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end."""
+        return all((self.path / name).is_file() for name in _FINISHED)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The run's checkpoints."""
+        return Checkpoints(self.path / "checkpoints")
+
+    @contextmanager
+    def owned(self, *, resume: bool) -> Iterator[FolderLock]:
+        """Own the folder for a while, with the recipe in it.
+
+        Args:
+            resume: go on with the run in it; a folder without one starts one.
+
+        Raises:
+            UsageError: it is in use, holds a run (without resume), one of another recipe, or files
+                that are no run's.
+            ZooError: it cannot be written.
+        """
+        self._check(resume)  # before a lock file is left in what is not ours
+        with FolderLock(self.path) as lock:
+            self._check(resume)
+            if not (self.path / "recipe.yaml").is_file():
+                content = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
+                write_text(self.path / "recipe.yaml", content)
+            yield lock
+
+    def _check(self, resume: bool) -> None:
+        path = self.path
+        begun = (path / "recipe.yaml").is_file()
+        if begun and not resume:
+            raise UsageError(
+                f"{path} already holds a run\n"
+                "  go on with it: --resume; or give another folder with --out, or delete it"
+            )
+        if begun:
+            changed = _changes(load_recipe(path / "recipe.yaml"), self.recipe)
+            if changed:
+                raise UsageError(
+                    "\n  ".join([f"{path} holds a run of another recipe; it has", *changed])
+                )
+        elif path.exists() and (not path.is_dir() or _foreign(path)):
+            raise UsageError(
+                f"{path} holds files that are no run's\n  give another folder with --out"
+            )
+
+    def add_environment(self, facts: dict[str, Any], report: Callable[[str], None]) -> None:
+        """Record a start.
+
+        Args:
+            report: told what differs from the start before, and may change bits.
+        """
+        starts = self.environments()
+        changed = differences(starts[-1], facts) if starts else []
+        if changed:
+            report(f"bits may differ from an uninterrupted run: {'; '.join(changed)}")
+        write_text(self.path / "environment.json", json.dumps([*starts, facts], indent=2) + "\n")
+
+    def environments(self) -> list[dict[str, Any]]:
+        """The environment of each start."""
+        path = self.path / "environment.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+    def finish(self, weights: dict[str, Tensor], summary: dict[str, Any]) -> None:
+        """Write the kept weights and what the run was; run.json, the last, makes it finished."""
+        starts = self.environments()
+        constant = ("device", "threads", "torch", "python", "zoo", "processes")
+        summary |= {key: starts[-1][key] for key in constant}
+        summary["commit"] = ", ".join(dict.fromkeys(start["commit"] for start in starts))
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in weights.items()}
+        content = safetensors.torch.save(tensors, {"format": "pt"})
+        write_bytes(self.path / "model.safetensors", content)
+        write_text(self.path / "run.json", json.dumps(summary, indent=2) + "\n")
 
     def summary(self) -> dict[str, Any]:
         """Content of run.json."""
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+
+
+def _foreign(folder: Path) -> bool:
+    """Whether a folder holds anything but the traces of a run that crashed at its first breath."""
+    own = (".lock", ".owner")
+    return any(not file.name.startswith(own + (".recipe.yaml.",)) for file in folder.iterdir())
+
+
+def _changes(old: Recipe, new: Recipe) -> list[str]:
+    """Settings of a run's recipe that another recipe changes, a line each."""
+    before, after = (_flat(recipe.model_dump(mode="json")) for recipe in (old, new))
+    keys = sorted(before.keys() | after.keys())
+    return [
+        f"{key} = {before.get(key)}, not {after.get(key)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+        flat |= inner
+    return flat

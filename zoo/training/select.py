@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoo.bounds import bounds
 from zoo.boxes import box
 from zoo.data.pixels import Pixels
+from zoo.halving import in_batches
 from zoo.layers import exponent
 from zoo.margins import margins_of, worst
 from zoo.recipes import Recipe
@@ -24,22 +26,37 @@ _BATCH = 512
 
 
 @torch.no_grad()
-def validate(model: nn.Module, data: Pixels, recipe: Recipe) -> tuple[float, float]:
+def validate(
+    model: nn.Module, data: Pixels, recipe: Recipe, accelerator: Accelerator | None = None
+) -> tuple[float, float]:
     """Clean and certified accuracy in percent, of the net as it would be at p = inf.
 
-    Rounding is ignored here: this guides a run, it is no claim.
+    Rounding is ignored here: this guides a run, it is no claim. Each process counts every n-th
+    image, so that none is counted twice, and the counts are added up.
     """
     bound, was_training = bounds[recipe.bound](), model.training
     model.eval()
-    clean = certified = 0
+    rank, step = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    mine = torch.arange(rank, len(data), step)
+    counts = torch.zeros(3, dtype=torch.int64, device=data.y_N.device)  # images, clean, certified
+
+    def count(idx_B: Tensor) -> Tensor:
+        x_BCHW, y_B = data.batch(mine[idx_B])
+        clean_B = worst(margins_of(model(x_BCHW), y_B), y_B) > 0
+        certified_B = worst(bound(model, box(x_BCHW, recipe.eps), y_B), y_B) > 0
+        return torch.stack([torch.ones_like(clean_B).sum(), clean_B.sum(), certified_B.sum()])
+
     with exponent(model, math.inf):
-        for idx_B in torch.arange(len(data)).split(_BATCH):
-            x_BCHW, y_B = data.batch(idx_B)
-            clean += int((worst(margins_of(model(x_BCHW), y_B), y_B) > 0).sum())
-            margins_BK = bound(model, box(x_BCHW, recipe.eps), y_B)
-            certified += int((worst(margins_BK, y_B) > 0).sum())
+        for _, of_batch in in_batches(len(mine), _BATCH, count):
+            counts += of_batch
     model.train(was_training)
-    return 100 * clean / len(data), 100 * certified / len(data)
+    if accelerator is not None:
+        total = accelerator.reduce(counts, "sum")
+        assert isinstance(total, Tensor)
+        counts = total
+    seen, clean, certified = counts.tolist()
+    assert seen == len(data), "every image is counted once"
+    return 100 * clean / seen, 100 * certified / seen
 
 
 @dataclass

@@ -1,0 +1,112 @@
+"""Fine-tuning: begin with the weights of a trained net instead of random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data.load import load_data
+from zoo.errors import UsageError
+from zoo.layers import Normalize
+from zoo.models import LinfDistMLP, fold, unfold
+from zoo.training.build import build_model
+from zoo.training.run import RunFolder
+from zoo.weights import load, load_tensors, sha256_of
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Where a model's first weights came from.
+
+    Attributes:
+        source: as the recipe says it.
+        sha256: of the weight file.
+        copied: names of the tensors that were taken over.
+        fresh: what was not, and why, a line each.
+    """
+
+    source: str
+    sha256: str
+    copied: list[str]
+    fresh: list[str]
+
+    def __str__(self) -> str:
+        total = len(self.copied) + len(self.fresh)
+        lines = [f"started from {self.source}: {len(self.copied)} of {total} tensors"]
+        return "\n".join(lines + [f"  re-initialised {line}" for line in self.fresh])
+
+
+@torch.no_grad()
+def warm_start(model: nn.Module, source: str) -> WarmStart:
+    """Copy every tensor of a trained net whose name and shape the model has; the rest stay random.
+
+    Args:
+        model: the recipe's net in its training form, with the recipe's own normalisation.
+        source: a published name, a weight folder, or a finished run folder.
+
+    Raises:
+        NotFoundError, IntegrityError: see zoo.load.
+        UsageError: no tensor fits.
+    """
+    given, sha256 = _training_form(model, source)
+    # The normalisation belongs to the data that is trained on, not to the net that came before.
+    copied: list[str] = []
+    fresh: list[str] = []
+    for name, tensor in model.state_dict().items():
+        if name in _fixed(model):
+            continue
+        if name not in given:
+            fresh.append(f"{name} {tuple(tensor.shape)}: there is none there")
+        elif given[name].shape != tensor.shape:
+            here, there = tuple(tensor.shape), tuple(given[name].shape)
+            fresh.append(f"{name}: {here} here, {there} there")
+        else:
+            tensor.copy_(given[name])
+            copied.append(name)
+    if not copied:
+        raise UsageError(
+            "\n  ".join([f"no tensor of {source} fits {type(model).__name__}", *fresh])
+            + "\n  choose a net of the recipe's architecture and width"
+        )
+    return WarmStart(source, sha256, copied, fresh)
+
+
+def _training_form(model: nn.Module, source: str) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a trained net by the names that training knows, and the hash of their file."""
+    if (Path(source) / "recipe.yaml").is_file():
+        run = RunFolder.open(source)
+        path = run.path / "model.safetensors"
+        trained = build_model(run.recipe.model, load_data(run.recipe.data, "train"))
+        load_tensors(trained, path)
+        sha256 = sha256_of(path)
+    else:
+        trained = load(source)
+        card: Any = trained.card
+        sha256 = card.sha256
+        if isinstance(trained, LinfDistMLP):
+            trained = unfold(trained, card.mean, card.std)
+    if isinstance(trained, LinfDistMLP) and isinstance(model, LinfDistMLP):
+        trained = _normalized_as(model, trained)
+    return dict(trained.state_dict()), sha256
+
+
+def _normalized_as(model: LinfDistMLP, trained: LinfDistMLP) -> LinfDistMLP:
+    """The same function of raw pixels as `trained`, in the normalisation of `model`."""
+    same = (trained.mean, trained.std) == (model.mean, model.std)
+    if same or len(trained.mean) != len(model.mean):
+        return trained  # with other channels the first layer is not taken over anyway
+    return unfold(fold(trained), model.mean, model.std)
+
+
+def _fixed(model: nn.Module) -> set[str]:
+    """Names of the tensors that belong to the data and not to what was learned."""
+    return {
+        f"{name}.{key}"
+        for name, layer in model.named_modules()
+        if isinstance(layer, Normalize)
+        for key in layer.state_dict()
+    }
