@@ -258,3 +258,25 @@ def test_path_to_a_file_is_answered_with_what_to_give(weights: Path) -> None:
         zoo.load(weights / "model.safetensors")
     with pytest.raises(NotFoundError, match="unknown model"):
         zoo.load("no_such_folder")
+
+
+def test_crash_before_the_index_entry_is_made_good(run: Path, shelf: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(shelf / NAME, folder / NAME)  # all there, but for its entry
+    assert publish(run, out=folder) == folder / NAME
+    assert read_index(folder) == read_index(shelf)
+    with pytest.raises(UsageError, match="published weights never change"):
+        publish(run, out=folder)
+
+
+def test_folder_of_other_weights_is_never_taken_for_ones_own(run, shelf, tmp_path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(shelf / NAME, folder / NAME)
+    tensors = tensors_of(folder / NAME)
+    rewrite(folder / NAME, tensors | {WEIGHT: tensors[WEIGHT] + 1})
+    with pytest.raises(UsageError, match="published weights never change"):
+        publish(run, out=folder)
+    (folder / NAME / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(IntegrityError, match="is not the file that was published"):
+        publish(run, out=folder)
+    assert read_index(folder) == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -28,7 +27,7 @@ from zoo.names import parse_name
 from zoo.paths import weights_dir
 from zoo.runs import trained_net
 from zoo.training import RunFolder
-from zoo.weights import load_tensors, save_tensors, sha256_of, write_config
+from zoo.weights import check_file, load_tensors, save_tensors, sha256_of, write_config
 
 CURVE_POINTS = 41
 
@@ -39,6 +38,7 @@ def publish(
     out: str | Path | None = None,
     attack: Attack | None = None,
     progress: Callable[[int, int], None] | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Fold a run's net, certify and attack it on the test split, and write its weight folder.
 
@@ -46,6 +46,8 @@ def publish(
         run: a folder that `zoo train` finished.
         out: folder that holds weight folders and index.json; the zoo's own by default.
         attack: what certified images must survive; PGD with 100 steps and 5 restarts by default.
+        progress: called with (images done, images in all).
+        quiet: say nothing on stderr.
 
     Returns:
         The new folder, out/<name>.
@@ -62,16 +64,19 @@ def publish(
         raise UsageError(f"the name {recipe.name} says {arch}, the recipe has {recipe.model.name}")
     parent = weights_dir() if out is None else Path(out)
     target = parent / recipe.name
-    if target.exists():
-        raise UsageError(
-            f"{target} exists: published weights never change\n"
-            "  give the recipe a new name (a _variant at its end), or another folder with --out"
-        )
-    read_index(parent)  # an index that is broken is better found before the work than after it
+    index = read_index(parent)  # one that is broken is better found before the work than after it
     test = load_data(recipe.data, "test")
     trained = trained_net(finished, test)
     if not isinstance(trained, LinfDistMLP):
         raise UsageError(f"publish cannot fold {type(trained).__name__}")
+    if target.exists():
+        if recipe.name in index or not _is_published(trained, target):
+            raise UsageError(
+                f"{target} exists: published weights never change\n"
+                "  give the recipe a new name (a _variant at its end), or another folder with --out"
+            )
+        enter(parent, Card.read(target))  # all that was missing: a crash came in between
+        return target
     parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the finished folder appears in one rename or not at all.
     with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
@@ -83,7 +88,7 @@ def publish(
         written = timm.create_model(recipe.model.name, **_folded_args(trained)).eval()
         load_tensors(written, weights)
         attacker = attack or PGD(steps=100, restarts=5)
-        settings = {"data": test, "bound": recipe.bound, "progress": progress}
+        settings = {"data": test, "bound": recipe.bound, "progress": progress, "quiet": quiet}
         report = evaluate(written, eps=recipe.eps, attack=attacker, **settings)
         end = min(2 * recipe.eps, Fraction(1))
         grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
@@ -92,9 +97,19 @@ def publish(
         write_config(folder, card)
         (folder / "README.md").write_text(render_page(card), encoding="utf-8")
         report.samples_to_csv(folder / "certificates.csv")
-        shutil.move(folder, target)
+        folder.rename(target)
     enter(parent, card)
     return target
+
+
+def _is_published(trained: LinfDistMLP, folder: Path) -> bool:
+    """Whether a folder holds, whole, what this net becomes when it is published."""
+    card = Card.read(folder)
+    check_file(folder / "model.safetensors", card.sha256)
+    with tempfile.TemporaryDirectory() as temporary:
+        weights = Path(temporary) / "model.safetensors"
+        save_tensors(fold(trained), weights)
+        return sha256_of(weights) == card.sha256
 
 
 def _folded_args(trained: LinfDistMLP) -> dict[str, Any]:

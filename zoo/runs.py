@@ -76,7 +76,7 @@ def train(
     )
     validation = load_data(run.recipe.data, "validation")
     net = trained_net(run, validation)
-    settings = {"eps": run.recipe.eps, "bound": run.recipe.bound, "attack": None}
+    settings = {"eps": run.recipe.eps, "bound": run.recipe.bound, "attack": None, "quiet": quiet}
     report = evaluate(net, validation, **settings)
     named = {"model": run.recipe.name, "recipe": run.recipe.name}
     sha256 = sha256_of(run.path / "model.safetensors")

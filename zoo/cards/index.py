@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from zoo.errors import IntegrityError, unknown
 from zoo.names import is_name, parse_name
 from zoo.paths import recipes_dir, weights_dir
+from zoo.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from zoo.cards.card import Card
@@ -55,7 +56,7 @@ def enter(folder: Path, card: Card) -> None:
     index: dict[str, Any] = dict(read_index(folder))
     index[card.name] = entry | {key: dumped["counts"][key] for key in counts}
     content = json.dumps(dict(sorted(index.items(), key=lambda item: natural(item[0]))), indent=2)
-    (folder / "index.json").write_text(content + "\n", encoding="utf-8")
+    write_text(folder / "index.json", content + "\n")
 
 
 def list_models(

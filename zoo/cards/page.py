@@ -59,12 +59,15 @@ zoo certify {{ card.name }}
 ## Make again
 
 ```
-zoo train {{ card.name }} seed={{ card.training.seed }}
+zoo train {{ card.name }} seed={{ card.training.seed }}\
+{{ " --from %s" % card.training.init if card.training.init }}
 ```
 
 Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ card.training.torch }},
 {{ card.training.seconds }} s on {{ card.training.device }}\
 {{ ", %d thread(s)" % card.training.threads if card.training.threads }}. \
+{{ "Training started from %s (sha256 `%s`). " % (card.training.init, card.training.init_sha256) \
+if card.training.init }}\
 The weights are those of epoch {{ card.training.selected_epoch }}, chosen without test images.
 """
 

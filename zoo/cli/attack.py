@@ -47,6 +47,7 @@ def attack(
             n=n,
             device=device,
             progress=show,
+            quiet=quiet,
         )
     if out is not None:
         report.to_csv(out)

@@ -62,6 +62,7 @@ def certify(
                     dtype=dtype,
                     device=device,
                     progress=show,
+                    quiet=quiet,
                 )
             rows += report.rows
             if per_sample is not None:

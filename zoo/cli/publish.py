@@ -26,7 +26,7 @@ def publish(
     from zoo.publishing import publish as write
 
     with progress(f"publish {run}", quiet=quiet) as show:
-        folder = write(run, out=out, progress=show)
+        folder = write(run, out=out, progress=show, quiet=quiet)
     if json:
         print_json([Card.read(folder).model_dump(mode="json")])
     else:

@@ -17,7 +17,7 @@ import safetensors.torch
 from torch import Tensor
 
 from zoo.errors import IntegrityError
-from zoo.storage import reporting, sweep, write_bytes
+from zoo.storage.atomic import reporting, sweep, write_bytes
 
 _NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.safetensors")
 _KEPT = 2
@@ -87,6 +87,11 @@ class Checkpoints:
                 "  the disk may be failing; start again in another folder with --out"
             )
         return None
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are any, whole or not."""
+        return bool(self._newest_first())
 
     def _newest_first(self) -> list[Path]:
         files = [file for file in self._folder.glob("step-*") if _NAME.fullmatch(file.name)]

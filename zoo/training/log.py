@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zoo.storage import reporting, write_text
+from zoo.storage.atomic import reporting, write_text
 
 
 class RunLog:

@@ -16,7 +16,7 @@ from zoo.data.pixels import Pixels
 from zoo.errors import UsageError, ZooError
 from zoo.plots.training import draw_training
 from zoo.recipes import Recipe, load_recipe
-from zoo.storage import FolderLock
+from zoo.storage.lock import FolderLock
 from zoo.training.batches import Batches
 from zoo.training.build import build_model, check_precision
 from zoo.training.checkpoints import read_checkpoint
@@ -28,7 +28,7 @@ from zoo.training.run import RunFolder
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainingState, check_finite
 from zoo.training.trainer import Trainer
-from zoo.training.warm_start import warm_start
+from zoo.training.warm_start import WarmStart, warm_start
 
 
 def run_training(
@@ -47,9 +47,8 @@ def run_training(
     accelerator = make_accelerator(run.recipe, run.path, trackers)
     locks: list[FolderLock] = []
     try:
-        parts = _Parts.build(
-            run.recipe, accelerator
-        )  # a recipe that cannot be built leaves no trace
+        # Before any folder is made: a recipe that cannot be built leaves no trace.
+        parts = _Parts.build(run, accelerator)
         with ExitStack() as held:
             on_main(accelerator, lambda: locks.append(held.enter_context(run.owned(resume=resume))))
             if not run.finished:
@@ -91,9 +90,11 @@ class _Parts:
     validation: Pixels
     batches: Batches
     state: TrainingState
+    began: WarmStart | None
 
     @classmethod
-    def build(cls, recipe: Recipe, accelerator: Accelerator) -> _Parts:
+    def build(cls, run: RunFolder, accelerator: Accelerator) -> _Parts:
+        recipe = run.recipe
         data = load_data(recipe.data, recipe.train_on).to(accelerator.device)
         validation = load_data(recipe.data, "validation").to(accelerator.device)
         rank, num_processes = accelerator.process_index, accelerator.num_processes
@@ -101,24 +102,24 @@ class _Parts:
         set_seed(recipe.seed)
         model = build_model(recipe.model, data)
         check_precision(recipe, model)
+        began = None
+        if recipe.init is not None and not run.checkpoints.exist:
+            began = warm_start(model, recipe.init)
         state = TrainingState.fresh(model, recipe, accelerator.device)
-        return cls(data, validation, batches, state)
+        return cls(data, validation, batches, state, began)
 
 
 def _prepare(run: RunFolder, accelerator: Accelerator, parts: _Parts, *, quiet: bool) -> Trainer:
-    """Go to the last checkpoint, or to the weights of a trained net, or stay at random ones."""
+    """Go to the last checkpoint, if there is one, and get ready to go on from there."""
     recipe, main, state = run.recipe, accelerator.is_main_process, parts.state
     facts: dict[str, Any] = environment(accelerator)
     notes: list[str] = []
     newest = on_main(accelerator, lambda: run.checkpoints.latest(notes.append))
     if newest is not None:
         state.unpack(read_checkpoint(newest), main=main)
-    elif recipe.init is not None:
-        began = warm_start(state.module.model, recipe.init)
-        if state.ema is not None:
-            state.ema.set(state.module.model)
-        facts |= {"init": began.source, "init_sha256": began.sha256}
-        notes.append(str(began))
+    elif parts.began is not None:
+        facts |= {"init": parts.began.source, "init_sha256": parts.began.sha256}
+        notes.append(str(parts.began))
     module, optimizer = accelerator.prepare(state.module, state.optimizer)
     # On resuming, TensorBoard forgets what a crash has undone.
     again = {"tensorboard": {"purge_step": state.epochs + 1}}

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from zoo.errors import NotFoundError, UsageError
 from zoo.recipes import Recipe, load_recipe
-from zoo.storage import FolderLock, write_bytes, write_text
+from zoo.storage.atomic import write_bytes, write_text
+from zoo.storage.lock import FolderLock
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.environment import differences
 

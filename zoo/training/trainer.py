@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 from zoo.data.pixels import Pixels
 from zoo.errors import Interrupted, ZooError
 from zoo.recipes import Recipe
-from zoo.storage import FolderLock
+from zoo.storage.lock import FolderLock
 from zoo.training.batches import Batches
 from zoo.training.log import RunLog
 from zoo.training.plan import Pace
