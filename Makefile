@@ -1,16 +1,20 @@
 # make demo   certify the default model on real handwritten digits
 # make test   run the tests
 # make check  lint, types and tests: what CI runs
+# make faults kill, stop, starve and spoil training runs by the hundred, and count what survives
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test faults lint types check clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
 
 test: .venv/developing
 	$(BIN)/python -m pytest
+
+faults: .venv/developing
+	$(BIN)/python -m pytest tests/faults --full -q
 
 lint: .venv/developing
 	$(BIN)/ruff check .

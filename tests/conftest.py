@@ -11,6 +11,7 @@ import pytest
 from zoo.paths import recipes_dir
 
 NAME = "linf_dist_mlp3.digits_eps0.1"
+OTHER = "linf_dist_mlp5.mnist_eps0.3_small"  # a recipe without weights
 TINY = {"model.width": 16, "epochs": 2, "evaluate_every": 1}
 
 
@@ -42,9 +43,11 @@ def weights(shelf: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own(shelf: Path, tmp_path: Path, monkeypatch) -> Path:
-    """A source tree whose published model is the tiny one; zoo takes it for its own."""
+    """A source tree of two recipes and the tiny model; zoo takes it for its own."""
     tree = tmp_path / "tree"
-    shutil.copytree(recipes_dir(), tree / "recipes")
+    (tree / "recipes").mkdir(parents=True)
+    for name in ("_linf_dist", NAME, OTHER):
+        shutil.copy(recipes_dir() / f"{name}.yaml", tree / "recipes")
     shutil.copytree(shelf, tree / "weights")
     (tree / "pyproject.toml").touch()
     monkeypatch.setattr("zoo.paths._PACKAGE", tree / "zoo")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
+from zoo.storage.atomic import make_folder, reporting, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,15 +28,19 @@ def grid(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write an image, and the folder for it if there is none.
+    """Write an image, whole or not at all, and the folder for it if there is none.
 
     Raises:
         UsageError: a suffix that is no image format.
+        ZooError: the disk is full or read-only.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    image = io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(image, dpi=150, format=path.suffix[1:])
     except ValueError as error:
         raise UsageError(f"cannot write {path}: {error}") from None
+    with reporting(path):
+        make_folder(path.parent)
+    write_bytes(path, image.getvalue())
     return path

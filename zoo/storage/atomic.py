@@ -51,6 +51,14 @@ def sweep(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlive a loss of power."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        sync_folder(each.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals in a folder outlive a loss of power, where the system can."""
     if os.name == "nt":  # folders cannot be opened there

@@ -7,13 +7,17 @@ import json
 import os
 import secrets
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 
 from filelock import FileLock, Timeout
 
 from zoo.errors import UsageError, ZooError
-from zoo.storage.atomic import reporting, write_text
+from zoo.storage.atomic import make_folder, reporting, write_text
+
+# From taking a folder to writing one's name into it; on a slow disk that is not at once.
+_NAMED_AFTER_SECONDS, _LOOK_AGAIN_SECONDS = 5.0, 0.05
 
 
 class FolderLock:
@@ -37,12 +41,13 @@ class FolderLock:
         """
         folder = self._path.parent
         with reporting(self._path):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
+                self._wait_for_a_name()
                 raise UsageError(
-                    f"{folder} is in use by {self._described()}\n"
+                    f"{folder} is in use by {self.described()}\n"
                     "  wait for it to end, or give another folder with --out"
                 ) from None
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -50,6 +55,9 @@ class FolderLock:
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
         self._owner = json.dumps(owner | {"word": secrets.token_hex(8)})
         try:
+            with reporting(self._path):
+                # Who comes second must not be told of one that was killed here long ago.
+                self._path.unlink(missing_ok=True)
             write_text(self._path, self._owner)
         except ZooError:
             self._lock.release()
@@ -62,9 +70,11 @@ class FolderLock:
         Raises:
             ZooError: it has.
         """
-        if not self._path.is_file() or self._path.read_text(encoding="utf-8") != self._owner:
+        with reporting(self._path):
+            owner = self._path.read_bytes() if self._path.is_file() else b""
+        if owner != self._owner.encode():
             raise ZooError(
-                f"{self._path.parent} was taken over by {self._described()}\n"
+                f"{self._path.parent} was taken over by {self.described()}\n"
                 "  its file system grants one lock to several: give each run a folder of its own"
             )
 
@@ -76,7 +86,15 @@ class FolderLock:
     ) -> None:
         self._lock.release()
 
-    def _described(self) -> str:
+    def _wait_for_a_name(self) -> None:
+        """Wait for the process that has the folder to say who it is: it may just have taken it."""
+        patience = time.monotonic() + _NAMED_AFTER_SECONDS
+        time.sleep(_LOOK_AGAIN_SECONDS)
+        while not self._path.exists() and time.monotonic() < patience:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def described(self) -> str:
+        """Who has the folder, or had it last."""
         try:
             owner = json.loads(self._path.read_text(encoding="utf-8"))
             return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"

@@ -56,14 +56,18 @@ def check_precision(recipe: Recipe, model: nn.Module) -> None:
 
 
 def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
-    """timm's optimiser of that name; each group's lr is the schedule's times its ``lr_share``."""
+    """timm's optimiser of that name; each group's lr is the schedule's times its ``lr_share``.
+
+    Raises:
+        UsageError: there is none, or it cannot be built, stepped or resumed from recipes.
+    """
     settings = recipe.optimizer
     groups: list[dict[str, Any]] = [{"params": list(step.model.parameters()), "lr_share": 1.0}]
     own = list(step.parameters_of_objective.parameters())
     if own:
         groups.append({"params": own, "lr_share": settings.objective_lr})
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             groups,
             opt=settings.name,
             lr=recipe.schedules.lr(0.0),
@@ -71,5 +75,12 @@ def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
             betas=settings.betas,
             eps=settings.eps,
         )
-    except (TypeError, ValueError) as error:
+    # Some want another number of betas, some want CUDA, and say so in these ways.
+    except (TypeError, ValueError, LookupError, AssertionError, ImportError) as error:
         raise UsageError(f"optimizer {settings.name}: {error}") from None
+    if getattr(optimizer, "is_second_order", False):
+        raise UsageError(f"optimizer {settings.name} needs second derivatives, which no step takes")
+    more = optimizer.state_dict().keys() - {"state", "param_groups"}
+    if more:  # generators, say, which no checkpoint can hold
+        raise UsageError(f"optimizer {settings.name} cannot be resumed: it keeps {sorted(more)}")
+    return optimizer

@@ -17,7 +17,7 @@ import safetensors.torch
 from torch import Tensor
 
 from zoo.errors import IntegrityError
-from zoo.storage.atomic import reporting, sweep, write_bytes
+from zoo.storage.atomic import make_folder, reporting, sweep, write_bytes
 
 _NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.safetensors")
 _KEPT = 2
@@ -50,16 +50,20 @@ class Checkpoints:
             ZooError: the disk is full or read-only; the checkpoints before are whole.
         """
         with reporting(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             sweep(self._folder)
         content = safetensors.torch.save(checkpoint.tensors, {"zoo": json.dumps(checkpoint.facts)})
         digest = hashlib.sha256(content).hexdigest()[:16]
         path = self._folder / f"step-{step:09}.{digest}.safetensors"
         write_bytes(path, content)
         with reporting(self._folder):
-            # What was just written stays, whatever its step: a run may have gone back.
-            for old in [file for file in self._newest_first() if file != path][_KEPT - 1 :]:
-                old.unlink()
+            # What was just written stays, whatever its step: a run may have gone back. One of the
+            # same step came before it: an epoch ends between two steps.
+            others = [file for file in self._newest_first() if file != path]
+            kept = [file for file in others if step_of(file) != step][: _KEPT - 1]
+            for old in others:
+                if old not in kept:
+                    old.unlink()
         return path
 
     def latest(self, report: Callable[[str], None]) -> Path | None:
@@ -77,8 +81,9 @@ class Checkpoints:
         files = self._newest_first()
         for i, file in enumerate(files):
             if _is_whole(file):
-                for damaged in files[:i]:
-                    damaged.unlink()
+                with reporting(self._folder):
+                    for damaged in files[:i]:
+                        damaged.unlink()
                 return file
             report(f"{file} is damaged: going back to the checkpoint before it")
         if files:

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,10 +53,12 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Show a line, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        elif self._shown:
-            print(text, file=sys.stderr, flush=True)
+        # A run outlives the terminal, the pipe or the full disk that its words go to.
+        with suppress(OSError):
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif self._shown:
+                print(text, file=sys.stderr, flush=True)
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Record one epoch."""
@@ -91,18 +94,28 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
         if self._file is not None:
             with reporting(self._path):
                 self._file.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a log; a last line that a crash cut short is left out."""
+    """Rows of a log, up to the first line that a crash cut short, or a loss of power garbled."""
     if not path.is_file():
         return []
-    complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    return [json.loads(line) for line in complete.splitlines()]
+    complete, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    rows: list[dict[str, Any]] = []
+    for line in complete.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
+    return rows
 
 
 def _line(row: dict[str, Any]) -> str:

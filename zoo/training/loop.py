@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 
 from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError
 from zoo.plots.training import draw_training
 from zoo.recipes import Recipe, load_recipe
 from zoo.storage.lock import FolderLock
@@ -23,7 +23,7 @@ from zoo.training.checkpoints import read_checkpoint
 from zoo.training.environment import environment
 from zoo.training.log import RunLog
 from zoo.training.plan import Plan
-from zoo.training.processes import check_equal_bits, lost_process, make_accelerator, on_main
+from zoo.training.processes import check_equal_bits, make_accelerator, on_main, together, unwrap
 from zoo.training.run import RunFolder
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainingState, check_finite
@@ -45,31 +45,28 @@ def run_training(
     """Train what a recipe describes and leave a finished run folder; see zoo.runs.train."""
     run = RunFolder.at(_resolved(recipe, overrides, init), out)
     accelerator = make_accelerator(run.recipe, run.path, trackers)
-    locks: list[FolderLock] = []
-    try:
-        # Before any folder is made: a recipe that cannot be built leaves no trace.
-        parts = _Parts.build(run, accelerator)
-        with ExitStack() as held:
-            on_main(accelerator, lambda: locks.append(held.enter_context(run.owned(resume=resume))))
-            if not run.finished:
-                trainer = _prepare(run, accelerator, parts, quiet=quiet)
-                trainer.lock, trainer.save_every = (locks or [None])[0], save_every
-                with trainer.log, StopRequest() as stop:
-                    trainer.train(stop)
-                _finish(trainer)
-        accelerator.wait_for_everyone()
-        accelerator.end_training()
-    except RuntimeError as error:
-        if accelerator.num_processes > 1 and lost_process(error):
-            raise ZooError(
-                "another process of this run is gone; the last checkpoint is kept\n"
-                "  go on with the same command and --resume"
-            ) from error
-        raise
-    finally:
-        for tracker in accelerator.trackers:
-            tracker.finish()
+    with together(accelerator):
+        _train(run, accelerator, resume=resume, save_every=save_every, quiet=quiet)
     return run
+
+
+def _train(
+    run: RunFolder, accelerator: Accelerator, *, resume: bool, save_every: float | None, quiet: bool
+) -> None:
+    """What happens in the folder while it is ours."""
+    locks: list[FolderLock] = []
+    # Before any folder is made: a recipe that cannot be built leaves no trace.
+    parts = _Parts.build(run, accelerator)
+    with ExitStack() as held:
+        on_main(accelerator, lambda: locks.append(held.enter_context(run.owned(resume=resume))))
+        if on_main(accelerator, lambda: run.finished):
+            return
+        trainer = _prepare(run, accelerator, parts, quiet=quiet)
+        held.callback(unwrap, trainer.module)
+        trainer.lock, trainer.save_every = (locks or [None])[0], save_every
+        with trainer.log, StopRequest() as stop:
+            trainer.train(stop)
+        _finish(trainer)
 
 
 def _resolved(
@@ -120,7 +117,6 @@ def _prepare(run: RunFolder, accelerator: Accelerator, parts: _Parts, *, quiet: 
     elif parts.began is not None:
         facts |= {"init": parts.began.source, "init_sha256": parts.began.sha256}
         notes.append(str(parts.began))
-    module, optimizer = accelerator.prepare(state.module, state.optimizer)
     # On resuming, TensorBoard forgets what a crash has undone.
     again = {"tensorboard": {"purge_step": state.epochs + 1}}
     accelerator.init_trackers(run.recipe.name, init_kwargs=again)
@@ -128,6 +124,7 @@ def _prepare(run: RunFolder, accelerator: Accelerator, parts: _Parts, *, quiet: 
     on_main(accelerator, lambda: run.add_environment(facts, notes.append))
     for text in (_plan(run, parts, facts), *notes):
         log.say(str(text))
+    module, optimizer = accelerator.prepare(state.module, state.optimizer)
     return Trainer(
         accelerator=accelerator,
         recipe=recipe,
@@ -165,7 +162,7 @@ def _finish(trainer: Trainer) -> None:
     began = [start for start in run.environments() if "init" in start]
 
     def write() -> None:
-        check_finite(selection.state, state.step)
+        check_finite(selection.state, state.step, state.epochs)
         summary = {
             "seed": run.recipe.seed,
             "selected_epoch": selection.epoch,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -11,8 +14,15 @@ from typing import NoReturn, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, InitProcessGroupKwargs, broadcast_object_list
-from torch import Tensor
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import (
+    DistributedType,
+    InitProcessGroupKwargs,
+    LoggerType,
+    broadcast_object_list,
+)
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from zoo.errors import UsageError, ZooError
 from zoo.recipes import Recipe
@@ -23,7 +33,16 @@ T = TypeVar("T")
 # machine is cut off, does not: the others wait this long in a collective operation.
 PATIENCE = timedelta(seconds=100)
 
+# A launcher ends all processes soon after the first one: by then the main one must have said why.
+_LAST_WORDS_SECONDS = 3.0
+
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
+# What accelerate asks for by environment, and on CPUs then leaves out without a word.
+_SPLITTING = {
+    "ACCELERATE_USE_FSDP": DistributedType.FSDP,
+    "ACCELERATE_USE_DEEPSPEED": DistributedType.DEEPSPEED,
+    "ACCELERATE_USE_MEGATRON_LM": DistributedType.MEGATRON_LM,
+}
 _DATA_PARALLEL = {
     DistributedType.NO,
     DistributedType.MULTI_CPU,
@@ -38,16 +57,21 @@ def make_accelerator(recipe: Recipe, folder: Path, trackers: Sequence[str]) -> A
 
     Raises:
         UsageError: a configuration that a recipe decides, or that the zoo cannot train under.
+        ZooError: the other processes do not come.
     """
     precision = _PRECISIONS[recipe.precision]
     configured = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if configured not in ("no", precision):
-        raise UsageError(
+        _refuse(
             f"accelerate is configured for mixed precision {configured}, "
             f"the recipe for {recipe.precision}\n"
             "  precision belongs to the recipe: override precision=bfloat16, or leave accelerate's "
             "mixed_precision at no"
         )
+    for variable, kind in _SPLITTING.items():
+        if os.environ.get(variable, "false").lower() == "true":
+            _check_data_parallel(kind)
+    _check_trackers(trackers)
     # Another recipe of this program may have had another precision.
     AcceleratorState._reset_state()
     # On CPUs alone accelerate would start processes that know nothing of each other.
@@ -62,21 +86,87 @@ def make_accelerator(recipe: Recipe, folder: Path, trackers: Sequence[str]) -> A
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
-        raise UsageError(f"accelerate cannot be set up: {error}") from None
-    missing = set(trackers) - {str(getattr(one, "value", one)) for one in accelerator.log_with}
-    if missing:
-        raise UsageError(
-            f"tracker {', '.join(sorted(missing))} is not installed\n"
-            f"  pip install {' '.join(sorted(missing))}"
-        )
-    if accelerator.distributed_type not in _DATA_PARALLEL:
-        raise UsageError(
-            f"accelerate is configured for {accelerator.distributed_type.value}; "
-            "the zoo trains data-parallel only\n"
+        _refuse(f"accelerate cannot be set up: {error}")
+    except RuntimeError as error:
+        if several and lost_process(error):
+            raise ZooError(
+                f"the {os.environ['WORLD_SIZE']} processes of this run do not find each other\n"
+                "  start them all within 100 s, with an address and port that all of them reach"
+            ) from error
+        raise
+    atexit.register(_part)
+    _check_data_parallel(accelerator.distributed_type)
+    return accelerator
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    known = [kind.value for kind in LoggerType if kind is not LoggerType.ALL]
+    here = [kind.value for kind in get_available_trackers()]
+    for name in names:
+        if name not in known:
+            _refuse(f"unknown tracker {name!r}: accelerate knows {', '.join(known)}")
+        if name not in here:
+            _refuse(f"tracker {name} is not installed\n  pip install {name}")
+
+
+def _check_data_parallel(kind: DistributedType) -> None:
+    if kind not in _DATA_PARALLEL:
+        _refuse(
+            f"accelerate is configured for {kind.value}; the zoo trains data-parallel only\n"
             "  its largest nets need 2 GB with optimiser state, so nothing is gained by splitting "
             "them: use a configuration from launch/"
         )
-    return accelerator
+
+
+def _refuse(message: str) -> NoReturn:
+    """A usage error that every process meets, and one says."""
+    if not is_main_process():
+        time.sleep(_LAST_WORDS_SECONDS)
+        raise SystemExit(UsageError.exit_code)
+    raise UsageError(message)
+
+
+@contextmanager
+def together(accelerator: Accelerator) -> Iterator[None]:
+    """The time of a run with its other processes.
+
+    Raises:
+        ZooError: another process is gone.
+    """
+    try:
+        yield
+        accelerator.wait_for_everyone()
+    except RuntimeError as error:
+        if accelerator.num_processes > 1 and lost_process(error):
+            raise ZooError(
+                "another process of this run is gone; the last checkpoint is kept\n"
+                "  go on with the same command and --resume"
+            ) from error
+        raise
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
+
+
+def _part() -> None:
+    """Leave the other processes before the interpreter shuts down.
+
+    A thread of gloo's holds the tensors of an operation for a moment after it is over. Letting go
+    of them takes Python's lock, and to want that from an interpreter that shuts down aborts the
+    process, all its work done (github.com/pytorch/pytorch/issues/190489). These threads end with
+    their process group. Not sooner: the next run of a program trains with the same processes.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def unwrap(module: nn.Module) -> None:
+    """Empty a wrapper for several processes, whoever still holds it: it holds the process group.
+
+    The last to hold that waits for its threads, and a wrapper would with Python's lock in its hand.
+    """
+    if isinstance(module, DistributedDataParallel):
+        vars(module).clear()
 
 
 def is_main_process() -> bool:
@@ -113,6 +203,7 @@ def fail_together(accelerator: Accelerator, error: ZooError) -> NoReturn:
     """End every process by an error that all of them have: the main process says it."""
     if accelerator.is_main_process:
         raise error
+    time.sleep(_LAST_WORDS_SECONDS)
     raise SystemExit(error.exit_code)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from zoo.errors import NotFoundError, UsageError
 from zoo.recipes import Recipe, load_recipe
-from zoo.storage.atomic import write_bytes, write_text
+from zoo.storage.atomic import reporting, sweep, write_bytes, write_text
 from zoo.storage.lock import FolderLock
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.environment import differences
@@ -85,6 +85,9 @@ class RunFolder:
         self._check(resume)  # before a lock file is left in what is not ours
         with FolderLock(self.path) as lock:
             self._check(resume)
+            with reporting(self.path):
+                for folder in (self.path, self.path / "checkpoints"):
+                    sweep(folder)
             if not (self.path / "recipe.yaml").is_file():
                 content = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
                 write_text(self.path / "recipe.yaml", content)
@@ -94,8 +97,9 @@ class RunFolder:
         path = self.path
         begun = (path / "recipe.yaml").is_file()
         if begun and not resume:
+            owner = FolderLock(path).described()
             raise UsageError(
-                f"{path} already holds a run\n"
+                f"{path} already holds a run, of {owner}\n"
                 "  go on with it: --resume; or give another folder with --out, or delete it"
             )
         if begun:
@@ -144,8 +148,8 @@ class RunFolder:
 
 def _foreign(folder: Path) -> bool:
     """Whether a folder holds anything but the traces of a run that crashed at its first breath."""
-    own = (".lock", ".owner")
-    return any(not file.name.startswith(own + (".recipe.yaml.",)) for file in folder.iterdir())
+    own = (".lock", ".owner", "..owner.", ".recipe.yaml.")
+    return any(not file.name.startswith(own) for file in folder.iterdir())
 
 
 def _changes(old: Recipe, new: Recipe) -> list[str]:

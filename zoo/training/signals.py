@@ -6,10 +6,14 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+from zoo.training.processes import is_main_process
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTICE = b"stopping after this step; a second signal stops at once, unsaved\n"
 # A launcher passes on the signal that a shell or a scheduler already sent to every process.
 _ECHO_SECONDS = 2.0
 
@@ -46,7 +50,9 @@ class StopRequest:
         if self.signal_number is None:
             self.signal_number, self._at = number, time.monotonic()
             # Not print: the signal may have come in the middle of another one.
-            os.write(2, b"stopping after this step; a second signal stops at once, unsaved\n")
+            if is_main_process():
+                with suppress(OSError):  # no one may be listening any more
+                    os.write(2, _NOTICE)
             if not self._launched:
                 self._give_up_handling()
         elif time.monotonic() - self._at > _ECHO_SECONDS:

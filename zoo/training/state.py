@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ from zoo.training.build import build_optimizer
 from zoo.training.checkpoints import Checkpoint
 from zoo.training.select import Selection
 from zoo.training.step import Step
+
+# What JSON gives back as it was.
+_PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass
@@ -60,9 +64,12 @@ class TrainingState:
         if self.ema is not None:
             found |= {f"ema.{key}": value for key, value in self.ema.module.state_dict().items()}
         found |= {f"kept.{key}": value for key, value in self.selection.state.items()}
-        for i, entry in self.optimizer.state_dict()["state"].items():
-            tensors = {key: value for key, value in entry.items() if isinstance(value, Tensor)}
-            found |= {f"optimizer.{i}.{key}": value for key, value in tensors.items()}
+        optimizer = self.optimizer.state_dict()
+        groups = enumerate(optimizer["param_groups"])  # LAMB counts its steps in a tensor here
+        for place, entries in ("optimizer", optimizer["state"].items()), ("group", groups):
+            for i, entry in entries:
+                tensors = {key: value for key, value in entry.items() if isinstance(value, Tensor)}
+                found |= {f"{place}.{i}.{key}": value for key, value in tensors.items()}
         return {key: value.detach().cpu().clone().contiguous() for key, value in found.items()}
 
     def pack(self, tally: Tensor) -> Checkpoint:
@@ -72,11 +79,13 @@ class TrainingState:
             tally: summed over all processes.
 
         Raises:
-            ZooError: a weight is not finite; no such state is ever saved.
+            ZooError: a weight is not finite, and no such state is ever saved; or the optimiser has
+                state that could not be brought back.
         """
         tensors = self.tensors()
-        check_finite(tensors, self.step)
+        check_finite(tensors, self.step, self.epochs + 1)
         state = self.optimizer.state_dict()
+        _check_kinds(state["state"].values())
         facts = {
             "step": self.step,
             "epochs": self.epochs,
@@ -108,15 +117,16 @@ class TrainingState:
             self.step, self.epochs = facts["step"], facts["epochs"]
             self.seconds = facts["seconds"]
             if main:
-                self.tally.copy_(torch.tensor(facts["tally"]))
+                self.tally.copy_(torch.tensor(facts["tally"], dtype=torch.float64))
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise IntegrityError(f"the checkpoint is of another run: {reason}") from None
 
     def _unpack_optimizer(self, checkpoint: Checkpoint) -> None:
         state = self.optimizer.state_dict()
-        for group, saved in zip(state["param_groups"], checkpoint.facts["groups"], strict=True):
-            group |= saved
+        groups = zip(state["param_groups"], checkpoint.facts["groups"], strict=True)
+        for i, (group, saved) in enumerate(groups):
+            group |= saved | _under(f"group.{i}.", checkpoint.tensors)
         entries: dict[int, dict[str, Any]] = {
             int(i): dict(plain) for i, plain in checkpoint.facts["optimizer"].items()
         }
@@ -126,7 +136,7 @@ class TrainingState:
         self.optimizer.load_state_dict(state | {"state": entries})
 
 
-def check_finite(tensors: dict[str, Tensor], step: int) -> None:
+def check_finite(tensors: dict[str, Tensor], step: int, epoch: int) -> None:
     """Refuse weights or optimiser state that are not finite.
 
     Raises:
@@ -135,15 +145,25 @@ def check_finite(tensors: dict[str, Tensor], step: int) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ZooError(
-                f"{name} holds a value that is not finite after step {step}\n"
+                f"{name} holds a value that is not finite after step {step}, in epoch {epoch}\n"
                 "  a smaller schedules.lr.start may help; earlier checkpoints and the log are kept"
             )
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     """What an optimiser counts and sets beside its tensors."""
-    kinds = (bool, int, float, str, type(None))
-    return {key: value for key, value in settings.items() if isinstance(value, kinds)}
+    return {key: value for key, value in settings.items() if isinstance(value, _PLAIN)}
+
+
+def _check_kinds(entries: Iterable[dict[str, Any]]) -> None:
+    """Refuse state of an optimiser that would be missing after a resume."""
+    for entry in entries:
+        for key, value in entry.items():
+            if not isinstance(value, (Tensor, *_PLAIN)):
+                raise ZooError(
+                    f"the optimizer keeps {key} in a {type(value).__name__}, "
+                    "which no checkpoint can hold\n  choose another optimizer.name"
+                )
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from zoo.training.processes import check_equal_bits, fail_together, largest, on_
 from zoo.training.run import RunFolder
 from zoo.training.select import validate
 from zoo.training.signals import StopRequest
-from zoo.training.state import TrainingState
+from zoo.training.state import TrainingState, check_finite
 
 # Unless the user says how often: once a minute, if that takes no more than a twentieth of the time.
 _SAVE_EVERY_SECONDS, _TIMES_A_SAVE = 60.0, 20
@@ -80,11 +80,10 @@ class Trainer:
             if signal_number or due:
                 saved = self._save()
                 if signal_number:
-                    raise Interrupted(
-                        f"stopped by signal {signal_number} after step {state.step}: {saved}\n"
-                        "  go on with the same command and --resume",
-                        signal_number,
-                    )
+                    place = f"stopped by signal {signal_number} after step {state.step}: {saved}"
+                    hint = "  go on with the same command and --resume"
+                    stopped = Interrupted(f"{place}\n{hint}", signal_number)
+                    fail_together(self.accelerator, stopped)
 
     @property
     def seconds(self) -> float:
@@ -135,7 +134,7 @@ class Trainer:
         self._pace.step()
 
     def _end_epoch(self) -> str:
-        """Validate, select and log; nothing is ever wrong with that."""
+        """Validate, select and log; what is wrong with the weights, or nothing."""
         state, recipe, epoch = self.state, self.recipe, self.state.epochs + 1
         images = self.batches.steps_per_epoch * recipe.batch_size
         loss, acc = (self._total_tally() / images).tolist()
@@ -144,12 +143,20 @@ class Trainer:
         last = epoch == recipe.epochs
         if last or epoch % recipe.evaluate_every == 0:
             model = state.kept_model
+            trouble = ""
+            try:
+                check_finite(model.state_dict(), state.step, epoch)
+            except ZooError as error:  # which bounds would refuse too, but not with its place
+                trouble = str(error)
+            if any(largest(self.accelerator, bool(trouble))):  # no process may validate alone
+                return trouble
             clean, certified = validate(model, self.validation, recipe, self.accelerator)
             row |= {"val_acc": clean, "val_cert": certified}
             state.selection.offer(model, certified, epoch, last=last)
         state.tally.zero_()
         state.epochs = epoch
-        self.log.epoch(row | {"seconds": round(self.seconds, 2)})
+        timed = row | {"seconds": round(self.seconds, 2)}
+        on_main(self.accelerator, lambda: self.log.epoch(timed))
         self.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=epoch)
         return ""
 
