@@ -226,10 +226,18 @@ def check_equal_bits(accelerator: Accelerator, tensors: Mapping[str, Tensor]) ->
 
 
 def _bit_sums(tensors: Iterable[Tensor]) -> Tensor:
-    """One number a tensor, which any changed bit changes."""
+    """One number a tensor, which any changed bit changes.
+
+    Elements have weights, so that changes which cancel each other are seen too; odd ones, so that
+    none is lost: the sums are modulo 2^64.
+    """
     integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    words = (tensor.detach().contiguous() for tensor in tensors)
-    return torch.stack([word.view(integers[word.element_size()]).sum().long() for word in words])
+    sums = []
+    for tensor in tensors:
+        word_N = tensor.detach().contiguous().view(integers[tensor.element_size()]).flatten()
+        odd_N = 2 * torch.arange(len(word_N), device=tensor.device) + 1
+        sums.append((word_N * odd_N).sum())
+    return torch.stack(sums)
 
 
 def lost_process(error: RuntimeError) -> bool:

@@ -14,6 +14,7 @@ from torch.nn.utils import get_total_norm
 
 from zoo.data.pixels import Pixels
 from zoo.errors import Interrupted, ZooError
+from zoo.halving import out_of_memory
 from zoo.recipes import Recipe
 from zoo.storage.lock import FolderLock
 from zoo.training.batches import Batches
@@ -62,7 +63,8 @@ class Trainer:
 
         Raises:
             Interrupted: a signal came; the state is saved.
-            ZooError: a loss, gradient or weight is not finite, or nothing can be saved.
+            ZooError: a loss, gradient or weight is not finite, memory runs out, or nothing can be
+                saved.
         """
         state = self.state
         while state.epochs < self.recipe.epochs:
@@ -97,10 +99,20 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = knobs["lr"] * group["lr_share"]
         self.batches.seed_global(step)
-        x_bCHW, y_b = self.batches(step)
-        loss, num_correct = self.module(x_bCHW, y_b, knobs)
-        self.optimizer.zero_grad()
-        self.accelerator.backward(loss)
+        try:
+            x_bCHW, y_b = self.batches(step)
+            loss, num_correct = self.module(x_bCHW, y_b, knobs)
+            self.optimizer.zero_grad()
+            self.accelerator.backward(loss)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            # Half of a batch and then the other would give other bits, and another BatchNorm.
+            raise ZooError(
+                f"out of memory{self._place()}\n"
+                f"  share the batch of {self.recipe.batch_size} among more processes, or take a "
+                "smaller one or a narrower net; the log and the last checkpoint are kept"
+            ) from error
         self._of_batch = torch.stack([loss.detach() * len(y_b), num_correct])
         named = dict(self.state.module.named_parameters())
         gradients = {name: tensor.grad for name, tensor in named.items() if tensor.grad is not None}
