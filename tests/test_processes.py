@@ -18,20 +18,17 @@ from faults.points import full
 from faults.poisons import poisoned
 from faults.runs import STEPS_PER_EPOCH, Runs, litter, whole
 from processes_harness import (
-    HARNESS,
+    RECORDED,
     Pair,
-    broken,
     check_stopped,
-    counted,
-    drift,
     free_port,
-    impatient,
     launch,
     mean_losses,
     outcome,
     records,
     seat,
 )
+from processes_plants import broken, counted, drift, impatient
 from safetensors.torch import load_file
 
 from zoo.data.load import load_data
@@ -62,7 +59,7 @@ def runs(tmp_path_factory) -> Iterator[Runs]:
 def launched(tmp_path_factory) -> Path:
     """An uninterrupted run that accelerate launched on two processes, and their records."""
     folder = tmp_path_factory.mktemp("launched")
-    ended = outcome(launch(HARNESS, *WORDS, "--out", folder / "run", RECORD=str(folder)))
+    ended = outcome(launch(RECORDED, *WORDS, "--out", folder / "run", RECORD=str(folder)))
     assert ended.code == 0, ended.err
     assert ended.out == f"{folder / 'run'}\n"
     return folder
@@ -219,6 +216,8 @@ def test_processes_that_do_not_find_each_other_say_so(runs) -> None:
         ({"ACCELERATE_USE_FSDP": "true"}, "float32", "configured for FSDP; the zoo trains data-"),
         ({"ACCELERATE_USE_DEEPSPEED": "true"}, "float32", "configured for DEEPSPEED; the zoo"),
         ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "float32", "configured for MEGATRON_LM; the zoo"),
+        ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, "float32", "BACKEND=INDUCTOR\n  a run is a"),
+        ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, "float32", "STEPS=4\n  a run is a"),
         ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "float32", "mixed precision bf16, the recipe for"),
         ({"ACCELERATE_MIXED_PRECISION": "fp16"}, "bfloat16", "mixed precision fp16, the recipe"),
     ],

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from processes_harness import Pair, die, kept, stall
+from processes_harness import Pair, kept
+from processes_plants import die, stall
 
 from faults.forks import Ended, plant
 from faults.plants import long_validation

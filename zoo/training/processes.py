@@ -43,6 +43,8 @@ _SPLITTING = {
     "ACCELERATE_USE_DEEPSPEED": DistributedType.DEEPSPEED,
     "ACCELERATE_USE_MEGATRON_LM": DistributedType.MEGATRON_LM,
 }
+# What accelerate would do behind a recipe's back: divide losses; compile, and allow TF32.
+_PLAIN = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1", "ACCELERATE_DYNAMO_BACKEND": "no"}
 _DATA_PARALLEL = {
     DistributedType.NO,
     DistributedType.MULTI_CPU,
@@ -68,6 +70,13 @@ def make_accelerator(recipe: Recipe, folder: Path, trackers: Sequence[str]) -> A
             "  precision belongs to the recipe: override precision=bfloat16, or leave accelerate's "
             "mixed_precision at no"
         )
+    for variable, plain in _PLAIN.items():
+        value = os.environ.get(variable, plain)
+        if value.lower() != plain:
+            _refuse(
+                f"accelerate is configured with {variable}={value}\n"
+                f"  a run is a function of its recipe: leave it at {plain}"
+            )
     for variable, kind in _SPLITTING.items():
         if os.environ.get(variable, "false").lower() == "true":
             _check_data_parallel(kind)
