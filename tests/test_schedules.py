@@ -48,6 +48,24 @@ def test_a_ramp_is_continuous(name):
     assert all(abs(ramp(t + 1e-6) - ramp(t)) <= 1e-5 for t in GRID)
 
 
+def test_a_staircase_takes_the_nearest_of_its_values_by_ratio():
+    values = [8, 12, 16, 24, 1000]
+    fields = {"start": 8, "end": 1000, "begin": 0.1, "until": 0.8}
+    steps = schedule("staircase", **fields, values=values, then=math.inf)
+    smooth = schedule("exponential", **fields)
+    for t in (t for t in GRID if t < 0.8):
+        ratios = {value: max(value / smooth(t), smooth(t) / value) for value in values}
+        assert ratios[steps(t)] == min(ratios.values())
+    assert {steps(t) for t in GRID if t < 0.8} == set(values)
+    assert {steps(t) for t in (0.8, 1)} == {math.inf}
+
+
+@pytest.mark.parametrize("values", [[], [0], [-1.0]])
+def test_a_staircase_needs_positive_values(values):
+    with pytest.raises(ValidationError):
+        schedule("staircase", start=8, end=1000, values=values)
+
+
 def test_a_constant_is_one_value_throughout():
     assert {schedule("constant", value="inf")(t) for t in GRID} == {math.inf}
 

@@ -80,6 +80,21 @@ class Exponential(_Ramp):
         return self.then if self.then is not None and t >= self.until else super().__call__(t)
 
 
+class Staircase(Exponential):
+    """The one of `values` that is nearest, by ratio, to the exponential; `then` as there.
+
+    Powers p of few prime factors cost a few products each, where a real p costs a logarithm and an
+    exponential: 8, 12, 16, 24, 32, 48, 64, 96, ... make an exponent schedule that is fast to train.
+    """
+
+    name: Literal["staircase"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    values: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(min_length=1)]
+
+    def between(self, u: float) -> float:
+        exact = super().between(u)
+        return min(self.values, key=lambda value: abs(math.log(value / exact)))
+
+
 class Smooth(_Ramp):
     """Quartic up to the share `bend` of the ramp, then straight, with a continuous slope.
 
@@ -97,4 +112,6 @@ class Smooth(_Ramp):
         return self.start + (self.end - self.start) * share
 
 
-Schedule = Annotated[Constant | Linear | Cosine | Exponential | Smooth, Field(discriminator="name")]
+Schedule = Annotated[
+    Constant | Linear | Cosine | Exponential | Staircase | Smooth, Field(discriminator="name")
+]

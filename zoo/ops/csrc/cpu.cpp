@@ -1,0 +1,178 @@
+// The ops' CPU kernels, registered with torch by its stable ABI: one build serves every later torch.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "kernels.h"
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using zoo::Shape;
+
+// Kernels decide by comparisons, in which NaN is lost. The reference takes what is not finite, and
+// every type but float and double.
+template <class T> bool all_finite(const Tensor& tensor) {
+    const T* values = static_cast<const T*>(tensor.const_data_ptr());
+    const int64_t count = tensor.numel();
+    T poison = 0;  // 0 * x is 0 unless x is NaN or infinite
+    T lanes[16] = {};
+    int64_t k = 0;
+    for (; k + 16 <= count; k += 16)
+        for (int lane = 0; lane < 16; lane++) lanes[lane] += T(0) * values[k + lane];
+    for (int lane = 0; lane < 16; lane++) poison += lanes[lane];
+    for (; k < count; k++) poison += T(0) * values[k];
+    return poison == 0;
+}
+
+bool all_finite(const Tensor& tensor) {
+    if (tensor.scalar_type() == ScalarType::Float) return all_finite<float>(tensor);
+    return tensor.scalar_type() == ScalarType::Double && all_finite<double>(tensor);
+}
+
+template <class... Tensors> bool native(const Tensors&... tensors) { return (all_finite(tensors) && ...); }
+
+// The op's reference, zoo::<name>_reference, through the dispatcher.
+template <class... Arguments> Tensor reference(const char* name, const Arguments&... arguments) {
+    StableIValue stack[] = {torch::stable::detail::from(arguments)...};
+    STABLE_TORCH_ERROR_CODE_CHECK(
+        torch_call_dispatcher((std::string("zoo::") + name + "_reference").c_str(), "", stack, TORCH_ABI_VERSION));
+    return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+template <class... Arguments>
+std::tuple<Tensor, Tensor> reference_pair(const char* name, const Arguments&... arguments) {
+    StableIValue stack[] = {torch::stable::detail::from(arguments)...};
+    STABLE_TORCH_ERROR_CODE_CHECK(
+        torch_call_dispatcher((std::string("zoo::") + name + "_reference").c_str(), "", stack, TORCH_ABI_VERSION));
+    return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
+}
+
+Shape shape_of(const Tensor& x_BI, const Tensor& w_OI) { return {x_BI.size(0), w_OI.size(0), w_OI.size(1)}; }
+
+bool is_empty(Shape shape) { return shape.b == 0 || shape.o == 0; }
+
+// Runs a kernel's loop on torch's own threads.
+void parallel(int64_t count, void* context, zoo::Body body) {
+    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
+}
+
+template <class T> const T* in(const Tensor& tensor) { return static_cast<const T*>(tensor.const_data_ptr()); }
+template <class T> T* out(const Tensor& tensor) { return static_cast<T*>(tensor.mutable_data_ptr()); }
+
+// f(kernels, T()) for the tensor's type.
+template <class F> void for_type(const Tensor& tensor, F f) {
+    if (tensor.scalar_type() == ScalarType::Float) f(zoo::floats, float());
+    else f(zoo::doubles, double());
+}
+
+Tensor linf_dist(Tensor x_BI, Tensor w_OI) {
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(x_BI, w_OI)) return reference("linf_dist", x_BI, w_OI);
+    const Shape shape = shape_of(x_BI, w_OI);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return y_BO;
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf(shape, in<T>(x_BI), in<T>(w_OI), out<T>(y_BO), parallel);
+    });
+    return y_BO;
+}
+
+std::tuple<Tensor, Tensor> linf_dist_argmax(Tensor x_BI, Tensor w_OI) {
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(x_BI, w_OI)) return reference_pair("linf_dist_argmax", x_BI, w_OI);
+    const Shape shape = shape_of(x_BI, w_OI);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    Tensor at_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
+    if (is_empty(shape)) return {y_BO, at_BO};
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_argmax(shape, in<T>(x_BI), in<T>(w_OI), out<T>(y_BO), out<int32_t>(at_BO), parallel);
+    });
+    return {y_BO, at_BO};
+}
+
+std::tuple<Tensor, Tensor> linf_dist_backward(Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor at_BO) {
+    grad_BO = torch::stable::contiguous(grad_BO), at_BO = torch::stable::contiguous(at_BO);
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(grad_BO, x_BI, w_OI)) return reference_pair("linf_dist_backward", grad_BO, x_BI, w_OI, at_BO);
+    const Shape shape = shape_of(x_BI, w_OI);
+    Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
+    Tensor grad_w_OI = torch::stable::new_zeros(w_OI, {shape.o, shape.i});
+    if (is_empty(shape)) return {grad_x_BI, grad_w_OI};
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_backward(
+            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<int32_t>(at_BO), out<T>(grad_x_BI),
+            out<T>(grad_w_OI), parallel);
+    });
+    return {grad_x_BI, grad_w_OI};
+}
+
+std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Tensor w_OI) {
+    lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
+    w_OI = torch::stable::contiguous(w_OI);
+    if (!native(lower_BI, upper_BI, w_OI)) return reference_pair("linf_dist_bounds", lower_BI, upper_BI, w_OI);
+    const Shape shape = shape_of(lower_BI, w_OI);
+    Tensor lower_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
+    Tensor upper_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return {lower_BO, upper_BO};
+    for_type(lower_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_bounds(
+            shape, in<T>(lower_BI), in<T>(upper_BI), in<T>(w_OI), out<T>(lower_BO), out<T>(upper_BO), parallel);
+    });
+    return {lower_BO, upper_BO};
+}
+
+Tensor lp_dist(Tensor x_BI, Tensor w_OI, double p) {
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(x_BI, w_OI)) return reference("lp_dist", x_BI, w_OI, p);
+    const Shape shape = shape_of(x_BI, w_OI);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return y_BO;
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.lp(shape, in<T>(x_BI), in<T>(w_OI), p, out<T>(y_BO), parallel);
+    });
+    return y_BO;
+}
+
+std::tuple<Tensor, Tensor> lp_dist_backward(
+    Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor y_BO, double p, bool of_x, bool of_w) {
+    grad_BO = torch::stable::contiguous(grad_BO), y_BO = torch::stable::contiguous(y_BO);
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(grad_BO, x_BI, w_OI, y_BO))
+        return reference_pair("lp_dist_backward", grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w);
+    const Shape shape = shape_of(x_BI, w_OI);
+    // One evaluation of the powers serves both gradients: leaving one out would save little.
+    Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
+    Tensor grad_w_OI = torch::stable::new_zeros(w_OI, {shape.o, shape.i});
+    if (is_empty(shape)) return {grad_x_BI, grad_w_OI};
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.lp_backward(
+            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<T>(y_BO), p, out<T>(grad_x_BI), out<T>(grad_w_OI),
+            parallel);
+    });
+    return {grad_x_BI, grad_w_OI};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
+    m.impl("linf_dist", TORCH_BOX(&linf_dist));
+    m.impl("linf_dist_argmax", TORCH_BOX(&linf_dist_argmax));
+    m.impl("linf_dist_backward", TORCH_BOX(&linf_dist_backward));
+    m.impl("linf_dist_bounds", TORCH_BOX(&linf_dist_bounds));
+    m.impl("lp_dist", TORCH_BOX(&lp_dist));
+    m.impl("lp_dist_backward", TORCH_BOX(&lp_dist_backward));
+}
