@@ -61,7 +61,7 @@ def library_path() -> Path:
 
 
 def build() -> Path:
-    """Compile the kernels unless they lie in the cache; processes may race, one may die at any point.
+    """Compile the kernels unless they lie in the cache. Processes may race, one may die any time.
 
     Each compiles in a folder of its own, and the result appears by one rename.
 
