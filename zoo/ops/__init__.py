@@ -7,6 +7,16 @@ gives NaN out, and memory does not grow with B * I * O.
 
 from zoo.ops.linf_dist import linf_dist
 from zoo.ops.linf_dist_bounds import linf_dist_bounds
+from zoo.ops.linf_dist_sparse import linf_dist_sparse, linf_dist_sparse_bounds
 from zoo.ops.lp_dist import lp_dist
+from zoo.ops.sort_dist import order_weights, sort_dist
 
-__all__ = ["linf_dist", "linf_dist_bounds", "lp_dist"]
+__all__ = [
+    "linf_dist",
+    "linf_dist_bounds",
+    "linf_dist_sparse",
+    "linf_dist_sparse_bounds",
+    "lp_dist",
+    "order_weights",
+    "sort_dist",
+]

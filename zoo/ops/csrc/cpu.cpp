@@ -5,6 +5,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <array>
 #include <cmath>
 #include <string>
 #include <tuple>
@@ -39,20 +40,19 @@ bool all_finite(const Tensor& tensor) {
 
 template <class... Tensors> bool native(const Tensors&... tensors) { return (all_finite(tensors) && ...); }
 
-// The op's reference, zoo::<name>_reference, through the dispatcher.
-template <class... Arguments> Tensor reference(const char* name, const Arguments&... arguments) {
-    StableIValue stack[] = {torch::stable::detail::from(arguments)...};
-    STABLE_TORCH_ERROR_CODE_CHECK(
-        torch_call_dispatcher((std::string("zoo::") + name + "_reference").c_str(), "", stack, TORCH_ABI_VERSION));
-    return torch::stable::detail::to<Tensor>(stack[0]);
+// The op's reference, zoo::<name>_reference, through the dispatcher: its results are left on the stack.
+template <class... Arguments>
+std::array<StableIValue, sizeof...(Arguments)> reference(const char* name, const Arguments&... arguments) {
+    std::array<StableIValue, sizeof...(Arguments)> stack = {torch::stable::detail::from(arguments)...};
+    STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher(
+        (std::string("zoo::") + name + "_reference").c_str(), "", stack.data(), TORCH_ABI_VERSION));
+    return stack;
 }
 
-template <class... Arguments>
-std::tuple<Tensor, Tensor> reference_pair(const char* name, const Arguments&... arguments) {
-    StableIValue stack[] = {torch::stable::detail::from(arguments)...};
-    STABLE_TORCH_ERROR_CODE_CHECK(
-        torch_call_dispatcher((std::string("zoo::") + name + "_reference").c_str(), "", stack, TORCH_ABI_VERSION));
-    return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
+template <class Stack> Tensor first(const Stack& stack) { return torch::stable::detail::to<Tensor>(stack[0]); }
+
+template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) {
+    return {first(stack), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
 Shape shape_of(const Tensor& x_BI, const Tensor& w_OI) { return {x_BI.size(0), w_OI.size(0), w_OI.size(1)}; }
@@ -75,7 +75,7 @@ template <class F> void for_type(const Tensor& tensor, F f) {
 
 Tensor linf_dist(Tensor x_BI, Tensor w_OI) {
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(x_BI, w_OI)) return reference("linf_dist", x_BI, w_OI);
+    if (!native(x_BI, w_OI)) return first(reference("linf_dist", x_BI, w_OI));
     const Shape shape = shape_of(x_BI, w_OI);
     Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
     if (is_empty(shape)) return y_BO;
@@ -88,7 +88,7 @@ Tensor linf_dist(Tensor x_BI, Tensor w_OI) {
 
 std::tuple<Tensor, Tensor> linf_dist_argmax(Tensor x_BI, Tensor w_OI) {
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(x_BI, w_OI)) return reference_pair("linf_dist_argmax", x_BI, w_OI);
+    if (!native(x_BI, w_OI)) return both(reference("linf_dist_argmax", x_BI, w_OI));
     const Shape shape = shape_of(x_BI, w_OI);
     Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
     Tensor at_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
@@ -103,7 +103,7 @@ std::tuple<Tensor, Tensor> linf_dist_argmax(Tensor x_BI, Tensor w_OI) {
 std::tuple<Tensor, Tensor> linf_dist_backward(Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor at_BO) {
     grad_BO = torch::stable::contiguous(grad_BO), at_BO = torch::stable::contiguous(at_BO);
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(grad_BO, x_BI, w_OI)) return reference_pair("linf_dist_backward", grad_BO, x_BI, w_OI, at_BO);
+    if (!native(grad_BO, x_BI, w_OI)) return both(reference("linf_dist_backward", grad_BO, x_BI, w_OI, at_BO));
     const Shape shape = shape_of(x_BI, w_OI);
     Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
     Tensor grad_w_OI = torch::stable::new_zeros(w_OI, {shape.o, shape.i});
@@ -120,7 +120,7 @@ std::tuple<Tensor, Tensor> linf_dist_backward(Tensor grad_BO, Tensor x_BI, Tenso
 std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Tensor w_OI) {
     lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
     w_OI = torch::stable::contiguous(w_OI);
-    if (!native(lower_BI, upper_BI, w_OI)) return reference_pair("linf_dist_bounds", lower_BI, upper_BI, w_OI);
+    if (!native(lower_BI, upper_BI, w_OI)) return both(reference("linf_dist_bounds", lower_BI, upper_BI, w_OI));
     const Shape shape = shape_of(lower_BI, w_OI);
     Tensor lower_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
     Tensor upper_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
@@ -135,7 +135,7 @@ std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Te
 
 Tensor lp_dist(Tensor x_BI, Tensor w_OI, double p) {
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(x_BI, w_OI)) return reference("lp_dist", x_BI, w_OI, p);
+    if (!native(x_BI, w_OI)) return first(reference("lp_dist", x_BI, w_OI, p));
     const Shape shape = shape_of(x_BI, w_OI);
     Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
     if (is_empty(shape)) return y_BO;
@@ -151,7 +151,7 @@ std::tuple<Tensor, Tensor> lp_dist_backward(
     grad_BO = torch::stable::contiguous(grad_BO), y_BO = torch::stable::contiguous(y_BO);
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
     if (!native(grad_BO, x_BI, w_OI, y_BO))
-        return reference_pair("lp_dist_backward", grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w);
+        return both(reference("lp_dist_backward", grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w));
     const Shape shape = shape_of(x_BI, w_OI);
     // One evaluation of the powers serves both gradients: leaving one out would save little.
     Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
@@ -166,6 +166,84 @@ std::tuple<Tensor, Tensor> lp_dist_backward(
     return {grad_x_BI, grad_w_OI};
 }
 
+Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    v_K = torch::stable::contiguous(v_K);
+    if (!native(x_BI, w_OI, v_K)) return first(reference("sort_dist", x_BI, w_OI, v_K));
+    const Shape shape = shape_of(x_BI, w_OI);
+    const int64_t num_k = v_K.size(0);
+    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, "sort_dist: needs 1 <= K <= I, got K = ", num_k);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return y_BO;
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<T>(v_K), int(num_k), out<T>(y_BO), parallel);
+    });
+    return y_BO;
+}
+
+Tensor sort_dist_at(Tensor x_BI, Tensor w_OI, int64_t num_k) {
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    if (!native(x_BI, w_OI)) return first(reference("sort_dist_at", x_BI, w_OI, num_k));
+    const Shape shape = shape_of(x_BI, w_OI);
+    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, "sort_dist_at: needs 1 <= K <= I, got K = ", num_k);
+    Tensor at_BOK = torch::stable::new_empty(x_BI, {shape.b, shape.o, num_k}, ScalarType::Int);
+    if (is_empty(shape)) return at_BOK;
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.sorted_at(shape, in<T>(x_BI), in<T>(w_OI), int(num_k), out<int32_t>(at_BOK), parallel);
+    });
+    return at_BOK;
+}
+
+// Edges may come from a file: none may make a kernel read where it must not.
+void check_edges(int64_t num_in, const Tensor& value_E, const Tensor& index_E, const Tensor& start) {
+    const int64_t num_edges = index_E.numel(), num_out = start.numel() - 1;
+    const uint16_t* index = in<uint16_t>(index_E);
+    const int32_t* starts = in<int32_t>(start);
+    bool fit = num_out >= 1 && value_E.numel() == num_edges && starts[0] == 0 && starts[num_out] == num_edges;
+    for (int64_t o = 0; fit && o < num_out; o++) fit = starts[o] < starts[o + 1];
+    for (int64_t e = 0; fit && e < num_edges; e++) fit = index[e] < num_in;
+    STD_TORCH_CHECK(fit, "linf_dist_sparse: edges that are not those of a layer with ", num_in, " inputs");
+}
+
+Tensor linf_dist_sparse(Tensor x_BI, Tensor value_E, Tensor index_E, Tensor start) {
+    x_BI = torch::stable::contiguous(x_BI), value_E = torch::stable::contiguous(value_E);
+    index_E = torch::stable::contiguous(index_E), start = torch::stable::contiguous(start);
+    if (!native(x_BI, value_E)) return first(reference("linf_dist_sparse", x_BI, value_E, index_E, start));
+    const Shape shape{x_BI.size(0), start.numel() - 1, x_BI.size(1)};
+    check_edges(shape.i, value_E, index_E, start);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return y_BO;
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_sparse(
+            shape, in<T>(x_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start), out<T>(y_BO), parallel);
+    });
+    return y_BO;
+}
+
+std::tuple<Tensor, Tensor> linf_dist_sparse_bounds(
+    Tensor lower_BI, Tensor upper_BI, Tensor value_E, Tensor index_E, Tensor start) {
+    lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
+    value_E = torch::stable::contiguous(value_E), index_E = torch::stable::contiguous(index_E);
+    start = torch::stable::contiguous(start);
+    if (!native(lower_BI, upper_BI, value_E))
+        return both(reference("linf_dist_sparse_bounds", lower_BI, upper_BI, value_E, index_E, start));
+    const Shape shape{lower_BI.size(0), start.numel() - 1, lower_BI.size(1)};
+    check_edges(shape.i, value_E, index_E, start);
+    Tensor lower_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
+    Tensor upper_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
+    if (is_empty(shape)) return {lower_BO, upper_BO};
+    for_type(lower_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_sparse_bounds(
+            shape, in<T>(lower_BI), in<T>(upper_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start),
+            out<T>(lower_BO), out<T>(upper_BO), parallel);
+    });
+    return {lower_BO, upper_BO};
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
@@ -175,4 +253,8 @@ STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
     m.impl("linf_dist_bounds", TORCH_BOX(&linf_dist_bounds));
     m.impl("lp_dist", TORCH_BOX(&lp_dist));
     m.impl("lp_dist_backward", TORCH_BOX(&lp_dist_backward));
+    m.impl("sort_dist", TORCH_BOX(&sort_dist));
+    m.impl("sort_dist_at", TORCH_BOX(&sort_dist_at));
+    m.impl("linf_dist_sparse", TORCH_BOX(&linf_dist_sparse));
+    m.impl("linf_dist_sparse_bounds", TORCH_BOX(&linf_dist_sparse_bounds));
 }

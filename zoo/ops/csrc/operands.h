@@ -20,6 +20,11 @@ template <class F> void each_range(Parallel parallel, int64_t count, F f) {
     parallel(count, &f, [](void* context, int64_t begin, int64_t end) { (*static_cast<F*>(context))(begin, end); });
 }
 
+// A number that is known when the code is compiled, as an argument.
+template <int N> struct Count {
+    static constexpr int value = N;
+};
+
 // Uninitialised memory for vectors.
 template <class T> class Buffer {
     T* data_;
@@ -53,33 +58,44 @@ template <class T> class Rows {
     const T* operator[](int64_t row) const { return data_ + row * width; }
 };
 
-// Weight rows transposed in groups of a vector: lane l of [group g][feature i] is w[g * lanes + l][i].
-// Features are padded to whole chunks and rows to whole groups, with 0.
-template <class T> class Columns {
+// Rows transposed in groups of a vector, G groups side by side:
+// lane l of [block][feature i][group k] is rows[(block * G + k) * lanes + l][i].
+// Features are padded to whole chunks and rows to whole blocks, with 0.
+template <class T, int G = 1> class Columns {
+    static constexpr int N = kLanes<T>;
     Buffer<T> buffer_;
+
+    static void fill(T* to, const T* from, int64_t rows, int64_t num_i, int64_t width) {
+        int64_t i = 0;
+        if (rows == N)
+            for (; i + N <= num_i; i += N) {
+                V<T> square[N];
+                for (int lane = 0; lane < N; lane++) square[lane] = load(from + lane * num_i + i);
+                transpose<T>(square);
+                for (int lane = 0; lane < N; lane++) store(to + (i + lane) * G * N, square[lane]);
+            }
+        for (int64_t left = i; left < width; left++) store(to + left * G * N, V<T>{});
+        for (; i < num_i; i++)
+            for (int64_t lane = 0; lane < rows; lane++) to[i * G * N + lane] = from[lane * num_i + i];
+    }
 
   public:
     const int64_t groups, width;
 
-    Columns(const T* w, int64_t num_o, int64_t num_i, Parallel parallel)
-        : buffer_(round_up(num_o, kLanes<T>) * round_up(num_i, kChunk)),
-          groups(ceil_div(num_o, kLanes<T>)),
+    Columns(const T* rows, int64_t count, int64_t num_i, Parallel parallel)
+        : buffer_(round_up(count, G * N) * round_up(num_i, kChunk)),
+          groups(ceil_div(count, G * N) * G),
           width(round_up(num_i, kChunk)) {
         each_range(parallel, groups, [&](int64_t begin, int64_t end) {
             for (int64_t g = begin; g < end; g++) {
-                T* to = buffer_.get() + g * width * kLanes<T>;
-                int64_t rows = smaller(kLanes<T>, num_o - g * kLanes<T>);
-                if (rows < kLanes<T> || width > num_i) memset(to, 0, width * kLanes<T> * sizeof(T));
-                const T* from = w + g * kLanes<T> * num_i;
-                // Blocks of a few features keep both sides in cache.
-                for (int64_t i0 = 0; i0 < num_i; i0 += 16)
-                    for (int64_t lane = 0; lane < rows; lane++)
-                        for (int64_t i = i0; i < smaller(i0 + 16, num_i); i++)
-                            to[i * kLanes<T> + lane] = from[lane * num_i + i];
+                const int64_t first = g * N, here = first < count ? smaller(N, count - first) : 0;
+                T* to = buffer_.get() + (g / G * width * G + g % G) * N;
+                fill(to, rows + (here ? first * num_i : 0), here, num_i, width);
             }
         });
     }
-    const T* operator[](int64_t group) const { return buffer_.get() + group * width * kLanes<T>; }
+    // Of the block that begins with this group.
+    const T* operator[](int64_t group) const { return buffer_.get() + group * width * N; }
 };
 
 }  // namespace

@@ -144,6 +144,26 @@ template <class T> ZOO_INLINE T max_of(V<T> v) {
     return most;
 }
 
+// Lane l of row r becomes lane r of row l. Blocks off the diagonal change places, ever smaller ones.
+template <class T> ZOO_INLINE void transpose(V<T> (&rows)[kLanes<T>]) {
+    constexpr int N = kLanes<T>;
+#pragma GCC unroll 4
+    for (int half = N / 2; half > 0; half /= 2) {
+        VI<T> upper, lower;
+        for (int lane = 0; lane < N; lane++) {
+            upper[lane] = lane & half ? N + lane - half : lane;
+            lower[lane] = lane & half ? N + lane : lane + half;
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < N; r++) {
+            if (r & half) continue;
+            const V<T> a = rows[r], b = rows[r + half];
+            rows[r] = __builtin_shuffle(a, b, upper);
+            rows[r + half] = __builtin_shuffle(a, b, lower);
+        }
+    }
+}
+
 // Products that underflow become 0 instead of costing a hundred cycles each. Never used at p = inf.
 class FlushToZero {
 #if defined(__x86_64__)

@@ -11,10 +11,6 @@ struct Tile {
     int64_t b, g;
 };
 
-template <int N> struct Count {
-    static constexpr int value = N;
-};
-
 // visit(Tile, Count<rows>, Count<columns>, scratch) for tiles that cover B x groups, on all threads,
 // each of which has `scratch` vectors of its own.
 template <class T, class F>

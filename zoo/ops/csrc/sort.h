@@ -1,0 +1,85 @@
+// Order statistics: y_bo = sum_k v_k * a_(k), a sorted |x - w| of a pair from the largest down.
+//
+// The K largest are kept by insertion, in all lanes at once. Products and sums round in the order of
+// k, each by itself, so that the bits are those of any other implementation that does the same.
+#pragma once
+
+#include "tiles.h"
+
+namespace {
+
+// The K largest of a vector of pairs, top[k] from the largest down, and where they were first seen.
+template <class T> struct Largest {
+    int num_k;
+    V<T>* top;
+    VI<T>* at;  // null: not wanted
+
+    void clear() {
+        for (int k = 0; k < num_k; k++) top[k] = splat<T>(-1);
+        if (at)
+            for (int k = 0; k < num_k; k++) at[k] = VI<T>{};
+    }
+
+    // Behind equals, so that ties keep the order of the features.
+    ZOO_INLINE void insert(V<T> size, int64_t i) {
+        if (!greater<T>(size, top[num_k - 1])) return;
+        if (!at) {
+            for (int k = 0; k < num_k; k++) {
+                const V<T> here = top[k];
+                top[k] = max(here, size);
+                size = min(here, size);
+            }
+            return;
+        }
+        VI<T> from = VI<T>{} + typename IntOf<T>::type(i), before{};
+        for (int k = 0; k < num_k; k++) {
+            const V<T> here = top[k];
+            const VI<T> here_at = at[k];
+            before |= size > here;  // what is pushed down goes before its equals, which came later
+            top[k] = before ? size : here;
+            at[k] = before ? from : here_at;
+            size = before ? here : size;
+            from = before ? here_at : from;
+        }
+    }
+};
+
+// visit(b, o, largest) for each vector of pairs.
+template <class T, class F>
+void each_largest(Shape shape, const T* x, const T* w, int num_k, bool where, Parallel parallel, F visit) {
+    const Columns<T> columns(w, shape.o, shape.i, parallel);
+    each_range(parallel, columns.groups * shape.b, [&](int64_t begin, int64_t end) {
+        const Buffer<T> top(num_k * kLanes<T>), at(num_k * kLanes<T>);
+        Largest<T> largest{num_k, reinterpret_cast<V<T>*>(top.get()), where ? reinterpret_cast<VI<T>*>(at.get()) : nullptr};
+        for (int64_t task = begin; task < end; task++) {
+            const int64_t g = task / shape.b, b = task % shape.b;
+            const T *x_b = x + b * shape.i, *w_g = columns[g];
+            largest.clear();
+            for (int64_t i = 0; i < shape.i; i++)
+                largest.insert(abs<T>(splat(x_b[i]) - load(w_g + i * kLanes<T>)), i);
+            visit(b, g * kLanes<T>, largest);
+        }
+    });
+}
+
+template <class T>
+void sorted(Shape shape, const T* x, const T* w, const T* v, int num_k, T* y, Parallel parallel) {
+    each_largest<T>(shape, x, w, num_k, false, parallel, [&](int64_t b, int64_t o, const Largest<T>& largest) {
+        V<T> sum = largest.top[0] * v[0];
+        for (int k = 1; k < num_k; k++) sum += largest.top[k] * v[k];
+        store_some<T>(y + b * shape.o + o, sum, shape.o - o);
+    });
+}
+
+// Features of the K largest, [b][o][k].
+template <class T>
+void sorted_at(Shape shape, const T* x, const T* w, int num_k, int32_t* at, Parallel parallel) {
+    each_largest<T>(shape, x, w, num_k, true, parallel, [&](int64_t b, int64_t o, const Largest<T>& largest) {
+        const int64_t count = smaller(kLanes<T>, shape.o - o);
+        for (int64_t lane = 0; lane < count; lane++)
+            for (int k = 0; k < num_k; k++)
+                at[(b * shape.o + o + lane) * num_k + k] = int32_t(largest.at[k][lane]);
+    });
+}
+
+}  // namespace

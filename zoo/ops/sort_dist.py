@@ -1,0 +1,147 @@
+"""Order-statistic distance of SortNet (Zhang et al. 2022, arXiv:2210.01787).
+
+Shapes: B batch, O out features, I in features, K order statistics; b, o blocks of B and O.
+"""
+
+from __future__ import annotations
+
+import functools
+from fractions import Fraction
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from zoo.errors import UsageError
+from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
+from zoo.ops.define import distance_op
+
+
+def sort_dist(x_BI: Tensor, w_OI: Tensor, rho: float, k: int = 10) -> Tensor:
+    """Weighted sum of the k largest coordinate differences between each input and weight row.
+
+    y_bo = sum_j v_j * a_(j), a_(1) >= a_(2) >= ... the sorted |x_bi - w_oi|, with the weights v of
+    `order_weights`; rho = 0 is `linf_dist`. 1-Lipschitz in l_inf, as the weights are positive and
+    sum to at most 1. Each product and each sum rounds once, in the order of j: the result does not
+    depend on block size, thread count or order of the features.
+
+    Gradient: v_j * sign(x - w) at the j-th largest coordinate; ties keep the order of the features.
+
+    Args:
+        x_BI: inputs.
+        w_OI: weights, same dtype and device.
+        rho: ratio of successive weights, 0 <= rho < 1.
+        k: number of order statistics; the rest of the geometric series is spread over these.
+
+    Returns:
+        y_BO >= 0; NaN where a coordinate of the pair is NaN.
+
+    Raises:
+        UsageError: rho or k out of range, shapes, dtypes or devices that do not fit, or I = 0.
+    """
+    check_operands("sort_dist", x_BI, w_OI=w_OI)
+    v = order_weights(float(rho), min(k, x_BI.shape[1]))
+    return _sort_dist(x_BI, w_OI, torch.tensor(v, dtype=x_BI.dtype, device=x_BI.device))
+
+
+@functools.lru_cache
+def order_weights(rho: float, k: int) -> tuple[float, ...]:
+    """v_j = (1 - rho) rho^j / (1 - rho^k) for j < k, as float32 values that sum to at most 1.
+
+    Truncated after k terms and spread over them (arXiv:2210.01787, reference implementation);
+    rounded towards 0, so that the layer is 1-Lipschitz exactly. Weights that are 0 are left out.
+
+    >>> order_weights(0.5, 2)
+    (0.6666666269302368, 0.3333333134651184)
+
+    Raises:
+        UsageError: rho outside [0, 1), or k < 1.
+    """
+    if not 0 <= rho < 1 or k < 1:
+        raise UsageError(f"sort_dist: needs 0 <= rho < 1 and k >= 1, got rho={rho}, k={k}")
+    ratio = Fraction(rho)
+    exact = [(1 - ratio) * ratio**j / (1 - ratio**k) for j in range(k)]
+    rounded = tuple(_round_down(value) for value in exact)
+    # SOUND: the Lipschitz constant is the sum of the weights as they are stored.
+    assert sum(map(Fraction, rounded)) <= 1
+    return tuple(value for value in rounded if value > 0)
+
+
+def _round_down(value: Fraction) -> float:
+    """Largest float32 that is not above a value >= 0."""
+    nearest = np.float32(float(value))
+    return float(
+        nearest if Fraction(float(nearest)) <= value else np.nextafter(nearest, np.float32(0))
+    )
+
+
+@distance_op("sort_dist")
+def _sort_dist(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
+    y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
+    for b, o in blocks(x_BI, w_OI):
+        largest_boK = difference(x_BI[b], w_OI[o]).abs_().topk(len(v_K), 2).values
+        sum_bo = largest_boK[..., 0] * v_K[0]
+        for j in range(1, len(v_K)):
+            sum_bo = sum_bo + largest_boK[..., j] * v_K[j]
+        y_BO[b, o] = sum_bo
+    return y_BO
+
+
+@_sort_dist.register_fake
+def _(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
+    return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
+
+
+@distance_op("sort_dist_at")
+def _sort_dist_at(x_BI: Tensor, w_OI: Tensor, k: int) -> Tensor:
+    """Features of the k largest differences of each pair, from the largest down."""
+    at_BOK = torch.empty(x_BI.shape[0], w_OI.shape[0], k, dtype=torch.int32, device=x_BI.device)
+    for b, o in blocks(x_BI, w_OI):
+        distance_boI = difference(x_BI[b], w_OI[o]).abs_()
+        at_BOK[b, o] = distance_boI.sort(dim=2, descending=True, stable=True).indices[..., :k].int()
+    return at_BOK
+
+
+@_sort_dist_at.register_fake
+def _(x_BI: Tensor, w_OI: Tensor, k: int) -> Tensor:
+    return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0], k, dtype=torch.int32)
+
+
+@torch.library.custom_op("zoo::sort_dist_backward", mutates_args=())
+def _sort_dist_backward(
+    grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor
+) -> tuple[Tensor, Tensor]:
+    at_BOK = _sort_dist_at(x_BI, w_OI, len(v_K)).long()
+    at_BM = rearrange(at_BOK, "b o k -> b (o k)")
+    at_ON = rearrange(at_BOK, "b o k -> o (b k)")
+    size_b_o_k = {"b": x_BI.shape[0], "o": w_OI.shape[0], "k": len(v_K)}
+    x_BOK = rearrange(x_BI.gather(1, at_BM), "b (o k) -> b o k", **size_b_o_k)
+    w_BOK = rearrange(w_OI.gather(1, at_ON), "o (b k) -> b o k", **size_b_o_k)
+    difference_BOK = x_BOK - w_BOK
+    sign_BOK = torch.where(difference_BOK.isnan(), difference_BOK, difference_BOK.sign())
+    entry_BOK = grad_BO[..., None] * v_K * sign_BOK
+    grad_x_BI = torch.zeros_like(x_BI).scatter_add_(
+        1, at_BM, rearrange(entry_BOK, "b o k -> b (o k)")
+    )
+    grad_w_OI = torch.zeros_like(w_OI).scatter_add_(
+        1, at_ON, -rearrange(entry_BOK, "b o k -> o (b k)")
+    )
+    return grad_x_BI, grad_w_OI
+
+
+@_sort_dist_backward.register_fake
+def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x_BI), torch.empty_like(w_OI)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *_sort_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors), None
+
+
+_sort_dist.register_autograd(_backward, setup_context=_save)
+keep_float32_under_autocast(_sort_dist)
