@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoo.ops import linf_dist, linf_dist_bounds, lp_dist
+from zoo.ops import linf_dist, linf_dist_bounds, lp_dist, sort_dist
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -45,6 +45,23 @@ def box_operands(
     return x_BI - radius_B1, x_BI + radius_B1 * torch.rand(x_BI.shape, generator=g), w_OI
 
 
+def edges_of(w_OI: Tensor, keep_OI: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, indices and starts of the marked edges of a full layer."""
+    start = torch.zeros(len(w_OI) + 1, dtype=torch.int32)
+    start[1:] = keep_OI.sum(1).cumsum(0)
+    return w_OI[keep_OI], keep_OI.nonzero()[:, 1].to(torch.uint16), start
+
+
+def random_edges(
+    shape: tuple[int, int, int], seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
+    """About a third of the edges of `operands`' weights, at least one an output."""
+    _, w_OI = operands(shape, seed, dtype)
+    keep_OI = torch.rand(w_OI.shape, generator=torch.Generator().manual_seed(seed)) < 0.3
+    keep_OI[torch.arange(len(w_OI)), torch.arange(len(w_OI)) % w_OI.shape[1]] = True
+    return edges_of(w_OI, keep_OI)
+
+
 def same_bits(a: Tensor, b: Tensor) -> bool:
     """Whether two float32 tensors agree to the bit."""
     return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))
@@ -60,5 +77,6 @@ OPS = {
     "linf_dist": linf_dist,
     "lp_dist": lambda x, w: lp_dist(x, w, 2),
     "linf_dist_bounds": lambda x, w: linf_dist_bounds(x, x, w)[1],
+    "sort_dist": lambda x, w: sort_dist(x, w, 0.3, 4),
 }
 each_op = pytest.mark.parametrize(("name", "op"), OPS.items(), ids=OPS)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.op_cases import box_operands, each_op, grads, operands, same_bits
+from tests.op_cases import box_operands, each_op, grads, operands, random_edges, same_bits
 from zoo.errors import UsageError
-from zoo.ops import linf_dist_bounds, lp_dist
+from zoo.ops import linf_dist_bounds, lp_dist, order_weights
 
 # ---------------------------------------------------------------------------------- shapes, errors
 
@@ -66,6 +66,9 @@ def op_samples() -> dict[str, list[tuple]]:
         at_BO = torch.zeros(shape[:2], dtype=torch.int32)
         leaves = [t.clone().requires_grad_() for t in (x_BI, w_OI)]
         box_leaves = [t.clone().requires_grad_() for t in box]
+        edges = random_edges(shape)
+        edge_leaves = [t.clone().requires_grad_() for t in (x_BI, edges[0])]
+        v_K = torch.tensor(order_weights(0.4, min(3, shape[2])))
         for name, arguments in {
             "linf_dist": (x_BI, w_OI),
             "linf_dist_argmax": (*leaves,),
@@ -74,6 +77,13 @@ def op_samples() -> dict[str, list[tuple]]:
             "lp_dist_backward": (grad_BO, x_BI, w_OI, lp_dist(x_BI, w_OI, 3.0), 3.0, True, True),
             "linf_dist_bounds": (*box_leaves,),
             "linf_dist_bounds_backward": (grad_BO, grad_BO, *box),
+            "sort_dist": (*leaves, v_K),
+            "sort_dist_at": (x_BI, w_OI, len(v_K)),
+            "sort_dist_backward": (grad_BO, x_BI, w_OI, v_K),
+            "linf_dist_sparse": (x_BI, *edges),
+            "linf_dist_sparse_argmax": (*edge_leaves, *edges[1:]),
+            "linf_dist_sparse_backward": (grad_BO, x_BI, *edges[:2], at_BO),
+            "linf_dist_sparse_bounds": (*box[:2], *edges),
         }.items():
             samples.setdefault(name, []).append(arguments)
     return samples

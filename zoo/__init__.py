@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.cards.index import info, list_models
     from zoo.certification import Certificate, Report, certify, evaluate
     from zoo.plots import plot
+    from zoo.pruning import prune
     from zoo.publishing import publish
     from zoo.runs import train
     from zoo.weights import create_model, load, save
@@ -35,6 +36,7 @@ _HOME = {
     "list_models": "zoo.cards.index",
     "load": "zoo.weights",
     "plot": "zoo.plots",
+    "prune": "zoo.pruning",
     "publish": "zoo.publishing",
     "save": "zoo.weights",
     "train": "zoo.runs",
@@ -55,6 +57,7 @@ __all__ = [
     "list_models",
     "load",
     "plot",
+    "prune",
     "publish",
     "save",
     "train",

@@ -10,7 +10,7 @@ from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
 _OWN = {f"linf_dist_mlp{depth}": ("width", "mean", "std") for depth in range(3, 8)}
-_SIZES = ("num_classes", "in_chans", "img_size", "folded")
+_SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
 
 
 def architectures() -> list[str]:

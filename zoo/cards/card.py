@@ -80,6 +80,8 @@ class Card(Strict):
         sha256, bytes: of model.safetensors.
         split_sha256: of the test images and labels that were counted.
         curve: certified counts at 41 eps.
+        pruned_from, pruned_from_sha256: the net whose edges these are, and the hash of its weight
+            file; None for a net that has all its edges. `training` is then that net's.
         reported: what a paper reports for the method, in percent; not ours.
     """
 
@@ -105,6 +107,8 @@ class Card(Strict):
     bytes: int
     params: int
     training: Training
+    pruned_from: str | None = None
+    pruned_from_sha256: str | None = None
     source: str
     reported: dict[str, Number] = Field(default_factory=dict)
     license: str = "Apache-2.0"

@@ -59,9 +59,18 @@ zoo certify {{ card.name }}
 ## Make again
 
 ```
+{% if card.pruned_from %}
+zoo prune {{ card.pruned_from }} --out FOLDER
+{% else %}
 zoo train {{ card.name }} seed={{ card.training.seed }}\
 {{ " --from %s" % card.training.init if card.training.init }}
+{% endif %}
 ```
+
+{% if card.pruned_from %}
+The edges of {{ card.pruned_from }} (sha256 `{{ card.pruned_from_sha256 }}`) that win the maximum of
+their neuron for at least one training image; that net was trained so:
+{% endif %}
 
 Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ card.training.torch }},
 {{ card.training.seconds }} s on {{ card.training.device }}\

@@ -17,6 +17,7 @@ from zoo.cli.env import env
 from zoo.cli.info import info
 from zoo.cli.list import list_
 from zoo.cli.plot import plot
+from zoo.cli.prune import prune
 from zoo.cli.publish import publish
 from zoo.cli.recipe import recipe
 from zoo.cli.train import train
@@ -35,6 +36,7 @@ app.command()(certify)
 app.command()(attack)
 app.command()(train)
 app.command()(publish)
+app.command()(prune)
 app.add_typer(recipe, name="recipe")
 app.command()(plot)
 app.command()(env)

@@ -5,6 +5,7 @@ from zoo.layers.lp_dist import LpDist, LpDistConv2d, LpDistLinear
 from zoo.layers.mean_shift import MeanShift
 from zoo.layers.negate import Negate
 from zoo.layers.normalize import Normalize
+from zoo.layers.pruned import PrunedLinfDistLinear
 
 __all__ = [
     "LpDist",
@@ -13,6 +14,7 @@ __all__ = [
     "MeanShift",
     "Negate",
     "Normalize",
+    "PrunedLinfDistLinear",
     "exponent",
     "set_exponent",
 ]

@@ -2,5 +2,6 @@
 
 from zoo.models.fold import fold, unfold
 from zoo.models.linf_dist_mlp import LinfDistMLP
+from zoo.models.prune import prune
 
-__all__ = ["LinfDistMLP", "fold", "unfold"]
+__all__ = ["LinfDistMLP", "fold", "prune", "unfold"]

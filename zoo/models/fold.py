@@ -51,6 +51,8 @@ def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> Lin
     """
     if not model.folded:
         raise UsageError("this net is not folded")
+    if "edges" in model.config:
+        raise UsageError("a pruned net has no training form: start from the net it came from")
     unfolded = LinfDistMLP(depth=_depth(model), **model.config, mean=mean, std=std)
     unfolded = unfolded.to(_first(model).weight)
     normalize = next(layer for layer in unfolded.layers if isinstance(layer, Normalize))

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from zoo.eps import round_up
 from zoo.errors import UsageError
-from zoo.layers import LpDist, LpDistLinear, MeanShift, Negate, Normalize, set_exponent
+from zoo.layers import (
+    LpDist,
+    LpDistLinear,
+    MeanShift,
+    Negate,
+    Normalize,
+    PrunedLinfDistLinear,
+    set_exponent,
+)
 from zoo.rules import Rounded, exact, forward_error, interval
 from zoo.rules.interval import Ends, Widen
 
@@ -34,6 +42,7 @@ class LinfDistMLP(nn.Module):
         mean, std: what Normalize subtracts (one a channel, or one for all) and divides by, in pixel
             units.
         folded: build the published form.
+        edges: number of edges of each layer of a pruned net (see zoo.models.prune); it is folded.
     """
 
     default_bound = "lipschitz"
@@ -48,6 +57,7 @@ class LinfDistMLP(nn.Module):
         mean: float | Sequence[float] = 0.0,
         std: float = 1.0,
         folded: bool = False,
+        edges: Sequence[int] | None = None,
     ):
         super().__init__()
         height, width_in = (img_size, img_size) if isinstance(img_size, int) else img_size
@@ -60,6 +70,11 @@ class LinfDistMLP(nn.Module):
                 f"entries, got depth={depth}, width={width}, num_classes={num_classes}, "
                 f"img_size={height}, mean={mean_C}"
             )
+        if edges is not None and (not folded or len(edges) != depth or min(edges) < 1):
+            raise UsageError(
+                f"LinfDistMLP: edges are those of the {depth} layers of a folded net, "
+                f"got edges={list(edges)}, folded={folded}"
+            )
         self.num_classes, self.num_features, self.folded = num_classes, width, folded
         self.mean, self.std = tuple(mean_C), float(std)
         self.input_shape = (in_chans, height, height)
@@ -68,16 +83,21 @@ class LinfDistMLP(nn.Module):
             "num_classes": num_classes,
             "in_chans": in_chans,
             "img_size": height,
-        }
+        } | ({} if edges is None else {"edges": list(edges)})
         layers: dict[str, nn.Module] = {} if folded else {"normalize": Normalize(mean_C, std)}
         layers["flatten"] = nn.Flatten()
         num_in = in_chans * height * height
-        for i in range(1, depth):
-            layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
-            if not folded:
+        for i in range(1, depth + 1):
+            last = i == depth
+            num_out = num_classes if last else width
+            if edges is not None:
+                layers[f"dist{i}"] = PrunedLinfDistLinear(num_in, num_out, edges[i - 1])
+            else:
+                bias = folded or last
+                layers[f"dist{i}"] = LpDistLinear(num_in, num_out, bias=bias, identity=not last)
+            if not (folded or last):
                 layers[f"shift{i}"] = MeanShift(width)
             num_in = width
-        layers[f"dist{depth}"] = LpDistLinear(num_in, num_classes, bias=True)
         layers["negate"] = Negate()
         self.layers = nn.Sequential()
         for name, layer in layers.items():
@@ -91,8 +111,8 @@ class LinfDistMLP(nn.Module):
 
     @property
     def p(self) -> float:
-        """Exponent of all distance layers; assign to set it for the whole model."""
-        return next(layer.p for layer in self.layers if isinstance(layer, LpDist))
+        """Exponent of all distance layers, inf for a pruned net; assign to set it for all."""
+        return next((layer.p for layer in self.layers if isinstance(layer, LpDist)), math.inf)
 
     @p.setter
     def p(self, p: float) -> None:

@@ -5,7 +5,7 @@ p = inf is exact (one rounded subtraction, then a maximum), ties go to the lowes
 gives NaN out, and memory does not grow with B * I * O.
 """
 
-from zoo.ops.linf_dist import linf_dist
+from zoo.ops.linf_dist import linf_dist, linf_dist_argmax
 from zoo.ops.linf_dist_bounds import linf_dist_bounds
 from zoo.ops.linf_dist_sparse import linf_dist_sparse, linf_dist_sparse_bounds
 from zoo.ops.lp_dist import lp_dist
@@ -13,6 +13,7 @@ from zoo.ops.sort_dist import order_weights, sort_dist
 
 __all__ = [
     "linf_dist",
+    "linf_dist_argmax",
     "linf_dist_bounds",
     "linf_dist_sparse",
     "linf_dist_sparse_bounds",

@@ -36,6 +36,19 @@ def linf_dist(x_BI: Tensor, w_OI: Tensor) -> Tensor:
     return _linf_dist(x_BI, w_OI)
 
 
+def linf_dist_argmax(x_BI: Tensor, w_OI: Tensor) -> tuple[Tensor, Tensor]:
+    """`linf_dist`, and the coordinate that wins for each pair: the first of equals, or of NaN.
+
+    Returns:
+        y_BO, and at_BO in int32, without a gradient.
+
+    Raises:
+        UsageError: as linf_dist.
+    """
+    check_operands("linf_dist_argmax", x_BI, w_OI=w_OI)
+    return _linf_dist_argmax(x_BI, w_OI)
+
+
 @distance_op("linf_dist")
 def _linf_dist(x_BI: Tensor, w_OI: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])

@@ -35,6 +35,8 @@ def linf_dist_sparse(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tens
         UsageError: shapes or dtypes that do not fit; edges that point outside of x.
     """
     _check_types("linf_dist_sparse", x_BI, value_E, index_E, start)
+    if torch.is_grad_enabled() and (x_BI.requires_grad or value_E.requires_grad):
+        return _linf_dist_sparse_argmax(x_BI, value_E, index_E, start)[0]
     return _linf_dist_sparse(x_BI, value_E, index_E, start)
 
 
@@ -118,6 +120,64 @@ def _(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor) -> Tensor:
     return x_BI.new_empty(x_BI.shape[0], start.shape[0] - 1)
 
 
+@distance_op("linf_dist_sparse_argmax")
+def _linf_dist_sparse_argmax(
+    x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The distance, and the first edge that wins."""
+    y_BO = x_BI.new_empty(x_BI.shape[0], len(start) - 1)
+    edge_BO = torch.empty_like(y_BO, dtype=torch.int32)
+    owner_E, at_E = _owner(start), index_E.long()
+    place_E = -torch.arange(len(at_E), device=x_BI.device)  # the first edge has the largest
+    for b in _edge_blocks(x_BI, index_E, start):
+        size_bE = (x_BI[b][:, at_E] - value_E).abs_()
+        y_BO[b] = _largest(size_bE, owner_E, y_BO.shape[1])
+        wins_bE = (size_bE == y_BO[b][:, owner_E]) | size_bE.isnan()
+        place_bE = torch.where(wins_bE, place_E, -len(at_E))
+        edge_BO[b] = -_largest(place_bE, owner_E, y_BO.shape[1]).int()
+    return y_BO, edge_BO
+
+
+@_linf_dist_sparse_argmax.register_fake
+def _(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    y_BO = x_BI.new_empty(x_BI.shape[0], start.shape[0] - 1)
+    return y_BO, torch.empty_like(y_BO, dtype=torch.int32)
+
+
+@torch.library.custom_op("zoo::linf_dist_sparse_backward", mutates_args=())
+def _linf_dist_sparse_backward(
+    grad_BO: Tensor, x_BI: Tensor, value_E: Tensor, index_E: Tensor, edge_BO: Tensor
+) -> tuple[Tensor, Tensor]:
+    edge_BO = edge_BO.long()
+    at_BO = index_E.long()[edge_BO]
+    difference_BO = x_BI.gather(1, at_BO) - value_E[edge_BO]
+    sign_BO = torch.where(difference_BO.isnan(), difference_BO, difference_BO.sign())
+    entry_BO = grad_BO * sign_BO
+    grad_x_BI = torch.zeros_like(x_BI).scatter_add_(1, at_BO, entry_BO)
+    grad_value_E = torch.zeros_like(value_E).index_add_(0, edge_BO.flatten(), -entry_BO.flatten())
+    return grad_x_BI, grad_value_E
+
+
+@_linf_dist_sparse_backward.register_fake
+def _(
+    grad_BO: Tensor, x_BI: Tensor, value_E: Tensor, index_E: Tensor, edge_BO: Tensor
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x_BI), torch.empty_like(value_E)
+
+
+def _save(ctx, inputs, output) -> None:
+    x_BI, value_E, index_E, _ = inputs
+    ctx.save_for_backward(x_BI, value_E, index_E, output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward(ctx, grad_BO: Tensor, _grad_edge: None) -> tuple[Tensor, Tensor, None, None]:
+    return *_linf_dist_sparse_backward(grad_BO.contiguous(), *ctx.saved_tensors), None, None
+
+
+_linf_dist_sparse_argmax.register_autograd(_backward, setup_context=_save)
+
+
 @distance_op("linf_dist_sparse_bounds")
 def _linf_dist_sparse_bounds(
     lower_BI: Tensor, upper_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor
@@ -140,42 +200,3 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     lower_BO = lower_BI.new_empty(lower_BI.shape[0], start.shape[0] - 1)
     return lower_BO, torch.empty_like(lower_BO)
-
-
-@torch.library.custom_op("zoo::linf_dist_sparse_backward", mutates_args=())
-def _linf_dist_sparse_backward(
-    grad_BO: Tensor, x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor, y_BO: Tensor
-) -> tuple[Tensor, Tensor]:
-    grad_x_BI, grad_value_E = torch.zeros_like(x_BI), torch.zeros_like(value_E)
-    owner_E, at_E = _owner(start), index_E.long()
-    edge_E = torch.arange(len(at_E), device=x_BI.device)
-    for b in _edge_blocks(x_BI, index_E, start):
-        difference_bE = x_BI[b][:, at_E] - value_E
-        wins_bE = (difference_bE.abs() == y_BO[b][:, owner_E]) | difference_bE.isnan()
-        # The first edge that wins: the largest of the negated places.
-        place_bE = torch.where(wins_bE, -edge_E, -len(edge_E))
-        first_bO = -_largest(place_bE, owner_E, y_BO.shape[1])
-        winner_bO = difference_bE.gather(1, first_bO)
-        sign_bO = torch.where(winner_bO.isnan(), winner_bO, winner_bO.sign())
-        entry_bO = grad_BO[b] * sign_bO
-        grad_x_BI[b] = grad_x_BI[b].scatter_add(1, at_E[first_bO], entry_bO)
-        grad_value_E.index_add_(0, first_bO.flatten(), -entry_bO.flatten())
-    return grad_x_BI, grad_value_E
-
-
-@_linf_dist_sparse_backward.register_fake
-def _(
-    grad_BO: Tensor, x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor, y_BO: Tensor
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x_BI), torch.empty_like(value_E)
-
-
-def _save(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs, output)
-
-
-def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, None, None]:
-    return *_linf_dist_sparse_backward(grad_BO.contiguous(), *ctx.saved_tensors), None, None
-
-
-_linf_dist_sparse.register_autograd(_backward, setup_context=_save)

@@ -42,7 +42,8 @@ def sort_dist(x_BI: Tensor, w_OI: Tensor, rho: float, k: int = 10) -> Tensor:
     """
     check_operands("sort_dist", x_BI, w_OI=w_OI)
     v = order_weights(float(rho), min(k, x_BI.shape[1]))
-    return _sort_dist(x_BI, w_OI, torch.tensor(v, dtype=x_BI.dtype, device=x_BI.device))
+    # float32 whatever x is: in half precision they could sum to more than 1.
+    return _sort_dist(x_BI, w_OI, torch.tensor(v, dtype=torch.float32, device=x_BI.device))
 
 
 @functools.lru_cache
@@ -79,6 +80,7 @@ def _round_down(value: Fraction) -> float:
 @distance_op("sort_dist")
 def _sort_dist(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
+    v_K = v_K.to(torch.promote_types(x_BI.dtype, v_K.dtype))
     for b, o in blocks(x_BI, w_OI):
         largest_boK = difference(x_BI[b], w_OI[o]).abs_().topk(len(v_K), 2).values
         sum_bo = largest_boK[..., 0] * v_K[0]

@@ -169,7 +169,8 @@ std::tuple<Tensor, Tensor> lp_dist_backward(
 Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
     v_K = torch::stable::contiguous(v_K);
-    if (!native(x_BI, w_OI, v_K)) return first(reference("sort_dist", x_BI, w_OI, v_K));
+    STD_TORCH_CHECK(v_K.scalar_type() == ScalarType::Float, "sort_dist: weights must be float32");
+    if (!native(x_BI, w_OI)) return first(reference("sort_dist", x_BI, w_OI, v_K));
     const Shape shape = shape_of(x_BI, w_OI);
     const int64_t num_k = v_K.size(0);
     STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, "sort_dist: needs 1 <= K <= I, got K = ", num_k);
@@ -177,7 +178,7 @@ Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
     if (is_empty(shape)) return y_BO;
     for_type(x_BI, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<T>(v_K), int(num_k), out<T>(y_BO), parallel);
+        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<float>(v_K), int(num_k), out<T>(y_BO), parallel);
     });
     return y_BO;
 }
@@ -223,6 +224,24 @@ Tensor linf_dist_sparse(Tensor x_BI, Tensor value_E, Tensor index_E, Tensor star
     return y_BO;
 }
 
+std::tuple<Tensor, Tensor> linf_dist_sparse_argmax(Tensor x_BI, Tensor value_E, Tensor index_E, Tensor start) {
+    x_BI = torch::stable::contiguous(x_BI), value_E = torch::stable::contiguous(value_E);
+    index_E = torch::stable::contiguous(index_E), start = torch::stable::contiguous(start);
+    if (!native(x_BI, value_E)) return both(reference("linf_dist_sparse_argmax", x_BI, value_E, index_E, start));
+    const Shape shape{x_BI.size(0), start.numel() - 1, x_BI.size(1)};
+    check_edges(shape.i, value_E, index_E, start);
+    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
+    Tensor edge_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
+    if (is_empty(shape)) return {y_BO, edge_BO};
+    for_type(x_BI, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.linf_sparse_argmax(
+            shape, in<T>(x_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start), out<T>(y_BO),
+            out<int32_t>(edge_BO), parallel);
+    });
+    return {y_BO, edge_BO};
+}
+
 std::tuple<Tensor, Tensor> linf_dist_sparse_bounds(
     Tensor lower_BI, Tensor upper_BI, Tensor value_E, Tensor index_E, Tensor start) {
     lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
@@ -256,5 +275,6 @@ STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
     m.impl("sort_dist", TORCH_BOX(&sort_dist));
     m.impl("sort_dist_at", TORCH_BOX(&sort_dist_at));
     m.impl("linf_dist_sparse", TORCH_BOX(&linf_dist_sparse));
+    m.impl("linf_dist_sparse_argmax", TORCH_BOX(&linf_dist_sparse_argmax));
     m.impl("linf_dist_sparse_bounds", TORCH_BOX(&linf_dist_sparse_bounds));
 }

@@ -63,10 +63,10 @@ void each_largest(Shape shape, const T* x, const T* w, int num_k, bool where, Pa
 }
 
 template <class T>
-void sorted(Shape shape, const T* x, const T* w, const T* v, int num_k, T* y, Parallel parallel) {
+void sorted(Shape shape, const T* x, const T* w, const float* v, int num_k, T* y, Parallel parallel) {
     each_largest<T>(shape, x, w, num_k, false, parallel, [&](int64_t b, int64_t o, const Largest<T>& largest) {
-        V<T> sum = largest.top[0] * v[0];
-        for (int k = 1; k < num_k; k++) sum += largest.top[k] * v[k];
+        V<T> sum = largest.top[0] * T(v[0]);
+        for (int k = 1; k < num_k; k++) sum += largest.top[k] * T(v[k]);
         store_some<T>(y + b * shape.o + o, sum, shape.o - o);
     });
 }

@@ -60,6 +60,33 @@ void linf_sparse(
     });
 }
 
+// As above, with the first edge that wins.
+template <class T>
+void linf_sparse_argmax(
+    Shape shape, const T* x, const T* value, const uint16_t* index, const int32_t* start, T* y, int32_t* edge,
+    Parallel parallel) {
+    constexpr int N = kLanes<T>;
+    const Columns<T> rows(x, shape.b, shape.i, parallel);
+    each_range(parallel, rows.groups, [&](int64_t begin, int64_t end) {
+        for (int64_t g = begin; g < end; g++) {
+            Outputs<T, 1> outputs(y, shape, g);
+            const int64_t b0 = g * N, count = smaller(N, shape.b - b0);
+            for (int64_t o = 0; o < shape.o; o++) {
+                V<T> most = splat<T>(-1);
+                VI<T> where{};
+                for (int32_t e = start[o]; e < start[o + 1]; e++) {
+                    const V<T> size = abs<T>(load(rows[g] + index[e] * N) - splat(value[e]));
+                    where = size > most ? VI<T>{} + typename IntOf<T>::type(e) : where;
+                    most = max(most, size);
+                }
+                for (int64_t lane = 0; lane < count; lane++) edge[(b0 + lane) * shape.o + o] = int32_t(where[lane]);
+                outputs.put(0, o, most);
+                outputs.write(o);
+            }
+        }
+    });
+}
+
 template <class T>
 void linf_sparse_bounds(
     Shape shape, const T* lower, const T* upper, const T* value, const uint16_t* index, const int32_t* start,
