@@ -26,6 +26,7 @@ from zoo.ops import native
 
 LONG = 1.0  # seconds a call, beyond which it runs fewer rounds
 LONG_ROUNDS = 3
+TURN = 0.02  # seconds that a turn goes on calling: one short call would pay for waking the threads
 
 
 @dataclass
@@ -33,7 +34,8 @@ class Timing:
     """What a contestant needed for a row."""
 
     rounds: int
-    seconds: list[float] = field(default_factory=list)
+    calls: int  # in a turn
+    seconds: list[float] = field(default_factory=list)  # of a call, a turn each
     failure: str | None = None
 
     @property
@@ -65,15 +67,16 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def time_call(call: Call) -> float:
+def time_calls(call: Call, times: int) -> float:
     start = time.perf_counter()
-    result = call()
-    seconds = time.perf_counter() - start
-    del result  # freed outside of the time, for all alike
-    return seconds
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - start) / times
 
 
-def prepare(row: Row, operands: Operands, args: argparse.Namespace) -> dict[str, tuple]:
+def prepare(
+    row: Row, operands: Operands, args: argparse.Namespace
+) -> dict[str, tuple[Call, Timing]]:
     """Each contestant's call and timing, after one call that warms up and is checked."""
     ours = operands.ours(row)
     calls = {"ours": ours}
@@ -86,12 +89,13 @@ def prepare(row: Row, operands: Operands, args: argparse.Namespace) -> dict[str,
     for name, call in calls.items():
         start = time.perf_counter()
         result = call()
-        long = time.perf_counter() - start > LONG
-        rounds = min(LONG_ROUNDS, args.rounds) if long else args.rounds
-        # Argmax aside: a tie of two rounded distances is decided the same way by all.
-        contestants[name] = (call, Timing(rounds, failure=failure(result, expected)))
-        if name != "cdist" and contestants[name][1].failure:
-            raise ZooError(f"{row}: {name} {contestants[name][1].failure}")
+        taken = time.perf_counter() - start
+        rounds = min(LONG_ROUNDS, args.rounds) if taken > LONG else args.rounds
+        calls_a_turn = 1 if args.quick else max(1, min(20, round(TURN / taken)))
+        wrong = failure(result, expected)
+        if wrong and name != "cdist":
+            raise ZooError(f"{row}: {name} {wrong}")
+        contestants[name] = call, Timing(rounds, calls_a_turn, failure=wrong)
     return contestants
 
 
@@ -103,7 +107,7 @@ def run_row(
     for round_ in range(args.rounds):
         for call, timing in contestants.values():
             if round_ < timing.rounds and timing.failure is None:
-                timing.seconds.append(time_call(call))
+                timing.seconds.append(time_calls(call, timing.calls))
         for kind in row.roofs:
             roofline.measure(kind, row.p)
     return {name: timing for name, (_, timing) in contestants.items()}
@@ -124,9 +128,11 @@ def main() -> None:
     operands = Operands(*size)
     timings = []
     for k, row in enumerate(rows):
-        print(f"\r{k + 1}/{len(rows)} {row}\033[K", end="", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(f"\r{k + 1}/{len(rows)} {row}\033[K", end="", file=sys.stderr, flush=True)
         timings.append(run_row(row, operands, roofline, args))
-    print("\r\033[K", end="", file=sys.stderr)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
     pairs = args.batch * args.in_features * args.out_features
     lines = [
         report.line(row, timing, roofline, peak, pairs)

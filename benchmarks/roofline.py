@@ -6,6 +6,7 @@ import ctypes
 import statistics
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class Roofline:
 
     def measure(self, kind: str, p: float) -> None:
         """One more measurement of it."""
+        time.sleep(0.005)  # torch's threads keep their cores busy for a while after an op
         start = Barrier(self.threads)
 
         def on_one_thread(_: int) -> _Result:
