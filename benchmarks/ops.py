@@ -116,6 +116,8 @@ def run_row(
 def main() -> None:
     machine = report.machine()  # first of all, as this program is a load itself
     args = arguments()
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)  # fail before the work, not after
     rows = all_rows()
     size = (args.batch, args.in_features, args.out_features)
     peaks = memory.peaks(rows, size, args.threads)  # before anything starts a thread here
