@@ -2,10 +2,11 @@
 # make test   run the tests
 # make check  lint, types and tests: what CI runs
 # make faults kill, stop, starve and spoil training runs by the hundred, and count what survives
+# make bench  time the ops against torch.cdist, plain torch and what the CPU can do
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults lint types check clean
+.PHONY: demo test faults bench lint types check clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
@@ -15,6 +16,9 @@ test: .venv/developing
 
 faults: .venv/developing
 	$(BIN)/python -m pytest tests/faults --full -q
+
+bench: .venv/installed
+	@$(BIN)/python benchmarks/ops.py
 
 lint: .venv/developing
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ import torch
 from zoo.errors import UsageError, ZooError
 from zoo.storage.atomic import make_folder, write_bytes
 
-_SOURCES = Path(__file__).resolve().parent / "csrc"
+SOURCES = Path(__file__).resolve().parent / "csrc"
 _UNITS = ("kernels.cpp", "cpu.cpp")
 # No -ffast-math, and no contraction of a * b + c: what is rounded is what the source says.
 _FLAGS = (
@@ -53,7 +53,7 @@ def library_path() -> Path:
     """Where the kernels for this machine lie once they are built, under ``$ZOO_HOME/kernels``."""
     home = Path(os.environ.get("ZOO_HOME") or "~/.cache/zoo").expanduser()
     digest = hashlib.sha256()
-    for source in sorted(_SOURCES.iterdir()):
+    for source in sorted(SOURCES.iterdir()):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     isa = instruction_set()
     digest.update(repr((_FLAGS, _INSTRUCTIONS[isa], sys.platform, platform.machine())).encode())
@@ -74,21 +74,20 @@ def build() -> Path:
     path = library_path()
     if path.is_file():
         return path
-    compiler = _compiler()
+    compiler = find_compiler()
     torch_folder = Path(torch.__file__).resolve().parent
     make_folder(path.parent)
     with tempfile.TemporaryDirectory(prefix="zoo-build-") as folder:
         compile_ = [
             *compiler,
-            *_FLAGS,
-            *_INSTRUCTIONS[instruction_set()],
+            *flags(),
             f"-isystem{torch_folder / 'include'}",
             "-c",
         ]
         objects = [f"{unit}.o" for unit in _UNITS]
         # Both at once: the kernels take seconds, and so do the headers of torch.
         running = [
-            _start([*compile_, str(_SOURCES / unit), "-o", output], folder)
+            _start([*compile_, str(SOURCES / unit), "-o", output], folder)
             for unit, output in zip(_UNITS, objects, strict=True)
         ]
         for command, process in running:
@@ -100,7 +99,17 @@ def build() -> Path:
     return path
 
 
-def _compiler() -> list[str]:
+def flags() -> list[str]:
+    """What the compiler is told for the kernels of this machine."""
+    return [*_FLAGS, *_INSTRUCTIONS[instruction_set()]]
+
+
+def find_compiler() -> list[str]:
+    """The command of the C++ compiler: CXX, or the first there is.
+
+    Raises:
+        ZooError: there is none.
+    """
     named = shlex.split(os.environ.get("CXX") or "")
     candidates = [named] if named else [["c++"], ["g++"], ["clang++"]]
     for command in candidates:
