@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from zoo.cli.attack import attack
+from zoo.cli.build import build
 from zoo.cli.certify import certify
 from zoo.cli.env import env
 from zoo.cli.info import info
@@ -37,6 +38,7 @@ app.command()(train)
 app.command()(publish)
 app.add_typer(recipe, name="recipe")
 app.command()(plot)
+app.command()(build)
 app.command()(env)
 
 
