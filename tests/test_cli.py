@@ -18,10 +18,9 @@ import yaml
 from conftest import NAME, OTHER
 
 import zoo.cli
-from zoo.ops import native
+from zoo.certification.report import SAMPLE_COLUMNS
 from zoo.ops.build import instruction_set, library_path
 from zoo.ops.native import describe
-from zoo.certification.report import SAMPLE_COLUMNS
 
 VERBS = ["list", "info", "certify", "attack", "train", "publish", "recipe", "plot"]
 VERBS += ["build", "env"]
@@ -285,9 +284,7 @@ def test_env_without_a_compiler_says_what_the_ops_run_on(tmp_path: Path, asked, 
     assert json.loads(out)[0]["ops"].startswith(f"{ops} (no C++ compiler (/no/compiler)")
 
 
-def test_build_finds_the_kernels_that_the_ops_use(zoo_) -> None:
-    if not native.load():
-        pytest.skip(f"no native kernels here: {describe()}")
+def test_build_finds_the_kernels_that_the_ops_use(zoo_, kernels) -> None:
     path = str(library_path())
     assert zoo_("build", "-q") == (0, f"{path}\n", "")
     (fields,) = json.loads(zoo_("build", "--json")[1])

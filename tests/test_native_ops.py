@@ -1,18 +1,15 @@
 """What native kernels promise next to the torch reference, on the kernels that this process loads.
 
-At p = inf every bit; at finite p an error at most twice the reference's own, both measured against
-the reference in float64.
+At p = inf every bit. What they promise of errors at finite p is in test_native_errors.
 
 Shapes: B batch, O out features, I in features.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
@@ -20,13 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.op_cases import operands, same_bits, seeds
-from zoo.ops import native
+from tests.op_cases import both, operands, same_bits, seeds
 
-EXPONENTS = [1, 1.5, 2, 3.7, 8, 10.3, 12, 16, 24, 32, 40.5, 48, 64, 65, 100, 300, 1000]
-ULP = 2.0**-23
-NEGLIGIBLE = 1e-12  # |grad| * slope below which a kernel may leave an entry out
+pytestmark = pytest.mark.usefixtures("kernels")
 
+EXPONENTS = [1, 1.5, 2, 8, 12, 16, 20.5, 32, 64, 100, 1000]
 each_exponent = pytest.mark.parametrize("p", EXPONENTS)
 few = settings(max_examples=60, deadline=None, derandomize=True)
 # Around the widths of vectors, tiles and chunks; and nothing at all.
@@ -34,19 +29,9 @@ counts = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64
 widths = st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 127, 129, 513])
 shapes = st.tuples(counts, counts, widths)
 dtypes = st.sampled_from([torch.float32, torch.float64])
+kinds = st.sampled_from(["normal", "ties", "subnormal"])
+tiny = {torch.float32: 1e-42, torch.float64: 1e-320}
 layouts = st.sampled_from(["dense", "transposed", "strided", "unaligned"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def kernels() -> None:
-    if not native.load():
-        pytest.skip(f"no native kernels: {native.describe()}")
-
-
-def both(name: str, *arguments: Any) -> tuple[Any, Any]:
-    """What the op and its reference make of the same arguments."""
-    op, reference = (getattr(torch.ops.zoo, each) for each in (name, f"{name}_reference"))
-    return op(*arguments), reference(*arguments)
 
 
 @contextmanager
@@ -70,21 +55,21 @@ def laid_out(values_RI: Tensor, layout: str) -> Tensor:
     return values_RI
 
 
-def drawn(shape: tuple[int, int, int], seed: int, dtype: torch.dtype, ties: bool) -> list[Tensor]:
-    """x_BI and w_OI; with ties they hold few values, so that most maxima are taken many times."""
-    x_BI, w_OI = operands(shape, seed, dtype)
-    return [t.round() if ties else t for t in (x_BI, w_OI)]
+def drawn(shape: tuple[int, int, int], seed: int, dtype: torch.dtype, kind: str) -> list[Tensor]:
+    """x_BI and w_OI: "ties" hold few values, so that most maxima are taken many times."""
+    change = {"normal": lambda t: t, "ties": torch.round, "subnormal": lambda t: t * tiny[dtype]}
+    return [change[kind](t) for t in operands(shape, seed, dtype)]
 
 
 # ----------------------------------------------------------------------------- p = inf: every bit
 
 
 @few
-@given(shapes, seeds, dtypes, st.booleans(), layouts, layouts, st.sampled_from([1, 2]))
+@given(shapes, seeds, dtypes, kinds, layouts, layouts, st.sampled_from([1, 2]))
 def test_values_at_p_inf_and_their_first_index_are_the_reference_s_to_the_bit(
-    shape, seed, dtype, ties, layout_x, layout_w, number
+    shape, seed, dtype, kind, layout_x, layout_w, number
 ):
-    x_BI, w_OI = drawn(shape, seed, dtype, ties)
+    x_BI, w_OI = drawn(shape, seed, dtype, kind)
     x_BI, w_OI = laid_out(x_BI, layout_x), laid_out(w_OI, layout_w)
     with threads(number):
         y_BO, expected_BO = both("linf_dist", x_BI, w_OI)
@@ -94,32 +79,35 @@ def test_values_at_p_inf_and_their_first_index_are_the_reference_s_to_the_bit(
 
 
 @few
-@given(shapes, seeds, dtypes, st.booleans(), layouts, st.sampled_from([1, 2]))
-def test_bounds_are_the_reference_s_to_the_bit(shape, seed, dtype, ties, layout, number):
-    x_BI, w_OI = drawn(shape, seed, dtype, ties)
-    upper_BI = x_BI + torch.rand_like(x_BI).mul_(2).round_()
+@given(shapes, seeds, dtypes, kinds, layouts, st.sampled_from([1, 2]))
+def test_bounds_are_the_reference_s_to_the_bit(shape, seed, dtype, kind, layout, number):
+    x_BI, w_OI = drawn(shape, seed, dtype, kind)
+    g = torch.Generator().manual_seed(seed)
+    upper_BI = x_BI + torch.randint(0, 3, x_BI.shape, generator=g)
     box = laid_out(x_BI, layout), laid_out(upper_BI, layout), laid_out(w_OI, layout)
     with threads(number):
         found, expected = both("linf_dist_bounds", *box)
-    assert all(same_bits(a, b) for a, b in zip(found, expected, strict=True))
+    # + 0, because the reference's maximum of 0 and -0 is either of the two.
+    assert all(same_bits(a + 0, b + 0) for a, b in zip(found, expected, strict=True))
 
 
 @few
 @given(shapes, seeds, dtypes, st.sampled_from([1, 2]))
 def test_gradients_at_p_inf_are_the_reference_s_where_sums_are_exact(shape, seed, dtype, number):
-    x_BI, w_OI = drawn(shape, seed, dtype, True)
+    x_BI, w_OI = drawn(shape, seed, dtype, "ties")
     _, at_BO = torch.ops.zoo.linf_dist_argmax(x_BI, w_OI)
     # Small whole numbers add up to the same sum in any order.
-    grad_BO = torch.randint(-8, 9, shape[:2]).to(dtype)
+    g = torch.Generator().manual_seed(seed)
+    grad_BO = torch.randint(-8, 9, shape[:2], generator=g).to(dtype)
     with threads(number):
         found, expected = both("linf_dist_backward", grad_BO, x_BI, w_OI, at_BO)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @few
-@given(shapes, seeds, dtypes, st.booleans())
-def test_rows_alone_and_features_permuted_have_the_same_bits_at_p_inf(shape, seed, dtype, ties):
-    x_BI, w_OI = drawn(shape, seed, dtype, ties)
+@given(shapes, seeds, dtypes, kinds)
+def test_rows_alone_and_features_permuted_have_the_same_bits_at_p_inf(shape, seed, dtype, kind):
+    x_BI, w_OI = drawn(shape, seed, dtype, kind)
     y_BO, at_BO = torch.ops.zoo.linf_dist_argmax(x_BI, w_OI)
     for b in range(0, shape[0], 7):
         y_1O, at_1O = torch.ops.zoo.linf_dist_argmax(x_BI[b : b + 1], w_OI)
@@ -128,106 +116,113 @@ def test_rows_alone_and_features_permuted_have_the_same_bits_at_p_inf(shape, see
     assert same_bits(torch.ops.zoo.linf_dist(x_BI[:, order_I], w_OI[:, order_I]), y_BO)
 
 
-# --------------------------------------------------------------------------- finite p: its error
+# --------------------------------------------------------------------- finite p: beside its error
 
 
-def offset(size: float) -> Any:
-    """Weights as a layer starts with that copies its input: -size at one coordinate of each row."""
-
-    def change(x_BI: Tensor, w_OI: Tensor) -> None:
-        rows = torch.arange(len(w_OI))
-        w_OI[rows, rows % w_OI.shape[1]] = -size
-
-    return change
-
-
-def close(x_BI: Tensor, w_OI: Tensor) -> None:
-    """Pairs at distances from 1e-1 to 1e-6 among pairs at distance 1."""
-    for k in range(min(6, len(x_BI), len(w_OI))):
-        x_BI[k] = w_OI[k] + 10.0 ** -(k + 1) * torch.sign(x_BI[k])
-
-
-def few_values(x_BI: Tensor, w_OI: Tensor) -> None:
-    """Differences that are 0, or equal to one another."""
-    x_BI.round_(), w_OI.round_()
-
-
-KINDS = {
-    "normal": lambda x_BI, w_OI: None,
-    "offset10": offset(10),
-    "offset1e4": offset(1e4),
-    "close": close,
-    "few": few_values,
-}
-SHAPES = [(9, 37, 65), (3, 20, 700)]
-SCALES = [1e-30, 1.0, 1e30]
-cases = pytest.mark.parametrize(("kind", "scale"), list(itertools.product(KINDS, SCALES)))
-
-
-def made(kind: str, scale: float, shape: tuple[int, int, int], dtype=torch.float32) -> list[Tensor]:
-    x_BI, w_OI = operands(shape, dtype=dtype)
-    KINDS[kind](x_BI, w_OI)
-    return [x_BI * scale, w_OI * scale]
-
-
-def relative(y_BO: Tensor, exact_BO: Tensor) -> float:
-    """Largest relative error; a distance of 0 has to be 0."""
-    assert torch.equal(y_BO == 0, exact_BO == 0)
-    return ((y_BO.double() - exact_BO).abs() / exact_BO.where(exact_BO > 0, 1)).max().item()
+def values_and_gradients(x_BI: Tensor, w_OI: Tensor, p: float) -> tuple[Tensor, ...]:
+    y_BO = torch.ops.zoo.lp_dist(x_BI, w_OI, p)
+    grad_BO = torch.ones_like(y_BO)
+    return y_BO, *torch.ops.zoo.lp_dist_backward(grad_BO, x_BI, w_OI, y_BO, p, True, True)
 
 
 @each_exponent
-@cases
-def test_values_err_by_at_most_twice_what_the_reference_errs(p, kind, scale):
-    for shape in SHAPES:
-        x_BI, w_OI = made(kind, scale, shape)
-        exact_BO = torch.ops.zoo.lp_dist_reference(x_BI.double(), w_OI.double(), p)
-        found, reference = (relative(y, exact_BO) for y in both("lp_dist", x_BI, w_OI, p))
-        assert found <= 2 * max(reference, ULP), (shape, found / ULP, reference / ULP)
-
-
-def masses(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float) -> list[Tensor]:
-    """What a gradient is a sum of, in size: sum_o |grad_bo| slope_boi, and the same over b."""
-    t_BOI = (x_BI[:, None] - w_OI).abs().double()
-    y_BO1 = y_BO.double()[..., None]
-    slope_BOI = (t_BOI / y_BO1.where(y_BO1 > 0, 1)) ** (p - 1) * (t_BOI > 0)
-    terms_BOI = grad_BO.double().abs()[..., None] * slope_BOI
-    return [terms_BOI.sum(1), terms_BOI.sum(0)]
-
-
-def check_gradients(arguments: tuple[Tensor, ...], p: float) -> None:
-    """The kernel's gradients err by at most twice what the reference's do.
-
-    A gradient is a sum over pairs, and its terms may cancel: what rounding does to it is measured
-    by the sum of the terms' sizes, its mass. The reference's error is the largest in units of the
-    mass, over entries of both gradients that a kernel may not leave out; the least it can be is one
-    rounding, 2^-23. On top of twice that, each of the terms may be left out where it is negligible,
-    and then is at most NEGLIGIBLE.
-
-    All start from the same y: what its rounding does to a slope is the forward's error, tested
-    above.
-    """
-    found, reference = both("lp_dist_backward", *arguments, p, True, True)
-    doubles = (argument.double() for argument in arguments)
-    exact = torch.ops.zoo.lp_dist_backward_reference(*doubles, p, True, True)
-    mass = masses(*arguments, p)
-    terms = arguments[2].shape[0], arguments[1].shape[0]
-    allowed = ULP
-    for b, e, m, n in zip(reference, exact, mass, terms, strict=True):
-        counts = m > n * NEGLIGIBLE
-        allowed = max(allowed, ((b - e).abs() / m)[counts].max().item()) if counts.any() else allowed
-    for a, e, m, n in zip(found, exact, mass, terms, strict=True):
-        excess = (a - e).abs() - (2 * allowed * m + n * NEGLIGIBLE)
-        worst = excess.argmax()
-        error = ((a - e).abs() / m).flatten()[worst] / ULP
-        assert (excess <= 0).all(), (tuple(a.shape), error.item(), allowed / ULP)
+@pytest.mark.parametrize("shape", [(17, 33, 65), (5, 200, 129)])
+def test_every_call_gives_the_same_bits_on_one_thread_and_on_two(p, shape):
+    x_BI, w_OI = operands(shape)
+    results = []
+    for number in (1, 1, 2, 2):
+        with threads(number):
+            results.append(values_and_gradients(x_BI, w_OI, p))
+    for other in results[1:]:
+        assert all(same_bits(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 @each_exponent
-@cases
-def test_gradients_err_by_at_most_twice_what_the_reference_errs(p, kind, scale):
-    for shape in SHAPES:
-        x_BI, w_OI = made(kind, scale, shape)
-        grad_BO = torch.randn(shape[:2], generator=torch.Generator().manual_seed(2))
-        grad_BO[::3, ::2] *= 1e-4
-        check_gradients((grad_BO, x_BI, w_OI, torch.ops.zoo.lp_dist(x_BI, w_OI, p)), p)
+@pytest.mark.parametrize("layout", ["transposed", "strided", "unaligned"])
+def test_operands_laid_out_otherwise_have_the_same_bits(p, layout):
+    x_BI, w_OI = operands((9, 18, 33))
+    expected = values_and_gradients(x_BI, w_OI, p)
+    found = values_and_gradients(laid_out(x_BI, layout), laid_out(w_OI, layout), p)
+    assert all(same_bits(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@each_exponent
+def test_subnormal_numbers_outlive_a_kernel_that_flushes_them(p):
+    """Kernels at finite p flush; the threads they ran on must not go on doing so."""
+    x_BI, w_OI = drawn((40, 40, 33), 0, torch.float32, "subnormal")
+    with threads(2):
+        torch.ops.zoo.lp_dist(*operands((40, 40, 33)), p)
+        y_BO, expected_BO = both("linf_dist", x_BI, w_OI)
+        assert same_bits(y_BO, expected_BO) and (y_BO > 0).all()
+        assert (torch.full((10**6,), 1e-40) * 0.5 > 0).all()
+
+
+@pytest.mark.xfail(reason="scales overflow from distances of 2^125 on", strict=False)
+@pytest.mark.parametrize("p", [1, 2, 8, 20.5, 64, 100])
+def test_distances_near_the_largest_float_and_beyond_are_the_reference_s(p):
+    for size in 6e37, 1e38, torch.finfo(torch.float32).max:
+        x_BI = size * torch.tensor([[1.0, 0.3, -0.2, 0.5], [0.1, 0.0, 0.0, -0.1]])
+        y_BO, expected_BO = both("lp_dist", x_BI, -x_BI, p)
+        torch.testing.assert_close(y_BO, expected_BO, rtol=1e-5, atol=0)
+
+
+# -------------------------------------------------------------- NaN, inf, equal pairs, halves
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [0, 31, 32, 64])
+@pytest.mark.parametrize("of_w", [False, True])
+def test_what_is_not_finite_reaches_its_own_row_and_no_other(value, at, of_w):
+    x_BI, w_OI = operands((9, 18, 65))
+    expected_BO = torch.zeros(9, 18, dtype=torch.bool)
+    if of_w:
+        w_OI[17, at], expected_BO[:, 17] = value, True
+    else:
+        x_BI[8, at], expected_BO[8] = value, True
+    results = [torch.ops.zoo.lp_dist(x_BI, w_OI, p) for p in EXPONENTS]
+    results += torch.ops.zoo.linf_dist(x_BI, w_OI), torch.ops.zoo.linf_dist_argmax(x_BI, w_OI)[0]
+    results += torch.ops.zoo.linf_dist_bounds(x_BI, x_BI, w_OI)
+    for y_BO in results:
+        assert torch.equal(y_BO.isnan() if math.isnan(value) else y_BO == math.inf, expected_BO)
+        assert torch.equal(~y_BO.isfinite(), expected_BO)
+
+
+@each_exponent
+def test_nan_in_an_operand_is_nan_in_the_gradients_that_it_enters(p):
+    for which in range(3):
+        x_BI, w_OI = operands((9, 18, 65))
+        arguments = [torch.ones(9, 18), x_BI, w_OI]
+        y_BO = torch.ops.zoo.lp_dist(x_BI, w_OI, p)
+        arguments[which][5, 7] = math.nan
+        found, expected = both("lp_dist_backward", *arguments, y_BO, p, True, True)
+        assert any(a.isnan().any() for a in found)
+        assert all(torch.equal(a.isnan(), b.isnan()) for a, b in zip(found, expected, strict=True))
+
+
+@each_exponent
+def test_equal_pairs_have_distance_and_gradient_zero(p):
+    x_BI, _ = operands((18, 1, 65))
+    y_BO = torch.ops.zoo.lp_dist(x_BI, x_BI, p)
+    assert torch.equal(y_BO == 0, torch.eye(18, dtype=torch.bool))
+    for grad in torch.ops.zoo.lp_dist_backward(torch.eye(18), x_BI, x_BI, y_BO, p, True, True):
+        assert (grad == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_reference_s_to_the_bit(dtype):
+    x_BI, w_OI = (t.to(dtype) for t in operands((9, 18, 65)))
+    y_BO, at_BO = torch.ops.zoo.linf_dist_argmax_reference(x_BI, w_OI)
+    grad_BO = torch.ones_like(y_BO)
+    for name, arguments in {
+        "linf_dist": (x_BI, w_OI),
+        "linf_dist_argmax": (x_BI, w_OI),
+        "linf_dist_backward": (grad_BO, x_BI, w_OI, at_BO),
+        "linf_dist_bounds": (x_BI, x_BI + 1, w_OI),
+        "lp_dist": (x_BI, w_OI, 8.0),
+        "lp_dist_backward": (grad_BO, x_BI, w_OI, y_BO, 8.0, True, True),
+    }.items():
+        found, expected = both(name, *arguments)
+        tensors = zip(
+            *((r,) if isinstance(r, Tensor) else r for r in (found, expected)), strict=True
+        )
+        assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in tensors), name

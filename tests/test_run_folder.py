@@ -12,9 +12,9 @@ import torch
 from conftest import NAME, TINY
 
 from zoo.errors import UsageError
+from zoo.ops.native import describe
 from zoo.training import run_training
 from zoo.training.checkpoints import read_checkpoint
-from zoo.ops.native import describe
 from zoo.training.environment import differences
 from zoo.training.log import RunLog, read_log
 from zoo.training.plan import Pace, Plan
