@@ -137,21 +137,29 @@ def test_a_process_killed_while_it_compiles_leaves_room_for_the_next(home, compi
 
 
 def test_importing_builds_nothing(home):
-    assert lines(start("import zoo, zoo.ops, zoo.layers, zoo.models, zoo.training")) == ([], "")
+    assert lines(start("import zoo, zoo.ops, zoo.layers, zoo.models")) == ([], "")
     assert not home.exists()
 
 
 # -------------------------------------------------------------------------------------- no compiler
 
 
-@pytest.mark.parametrize("name, value", [("CXX", "/no/compiler"), ("PATH", "")])
-def test_without_a_compiler_the_ops_work_and_one_warning_says_why(home, name, value, monkeypatch):
-    monkeypatch.delenv("CXX")
-    monkeypatch.setenv(name, value)
+def test_without_a_compiler_the_ops_work_and_one_warning_says_why(home, monkeypatch):
+    monkeypatch.setenv("CXX", "/no/compiler")
     out, err = lines(start())
-    why = f"no C++ compiler ({value or 'c++ or g++ or clang++'}) in PATH; install one"
+    why = "no C++ compiler (/no/compiler) in PATH; install one"
     assert out[:2] == RIGHT and out[2].startswith(f"torch reference ({why}")
     assert err.count("RuntimeWarning") == 1 and why in err and "ZOO_OPS=torch" in err
+    assert not home.exists()
+
+
+def test_a_machine_without_any_compiler_is_told_which_were_looked_for(home, monkeypatch):
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(
+        ZooError, match=r"no C\+\+ compiler \(c\+\+ or g\+\+ or clang\+\+\) in PATH"
+    ):
+        build()
     assert not home.exists()
 
 
@@ -263,7 +271,9 @@ def test_kernels_for_lesser_instruction_sets_keep_the_promises(isa, home, monkey
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x"]
-    files = ["tests/test_native_ops.py", "tests/test_native_errors.py"]
-    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    # Of all promises those that instructions can break: bits, errors, threads.
+    some = ["-k", "to_the_bit or twice or same_bits", "tests/test_native_ops.py"]
+    some += ["tests/test_native_errors.py"]
+    done = subprocess.run([*command, *some], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout and only_library(home).name.startswith(f"cpu-{isa}-")

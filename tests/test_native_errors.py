@@ -8,7 +8,7 @@ Shapes: B batch, O out features, I in features.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -59,9 +59,11 @@ SHAPES = [(9, 37, 65), (3, 20, 700), (2, 16, 5000)]
 Case = tuple[str, float, tuple[int, int, int]]
 
 
-def made(dtype: torch.dtype = torch.float32) -> Iterator[tuple[Case, Tensor, Tensor]]:
+def made(
+    dtype: torch.dtype = torch.float32, shapes: Sequence[tuple[int, int, int]] = SHAPES
+) -> Iterator[tuple[Case, Tensor, Tensor]]:
     """Operands of every kind, at every scale and of every shape."""
-    for kind, scale, shape in itertools.product(KINDS, [1e-30, 1.0, 1e30], SHAPES):
+    for kind, scale, shape in itertools.product(KINDS, [1e-30, 1.0, 1e30], shapes):
         x_BI, w_OI = operands(shape, dtype=dtype)
         KINDS[kind](x_BI, w_OI)
         yield (kind, scale, shape), x_BI * scale, w_OI * scale
@@ -169,7 +171,7 @@ def test_gradients_that_are_sums_over_many_pairs_err_as_little(p, shape):
 
 @each_exponent
 def test_float64_agrees_with_the_reference_to_twelve_digits(p):
-    for case, x_BI, w_OI in made(torch.float64):
+    for case, x_BI, w_OI in made(torch.float64, SHAPES[:1]):
         y_BO, expected_BO = both("lp_dist", x_BI, w_OI, p)
         assert relative(y_BO, expected_BO) <= 1e-12, case
         grad_BO = torch.randn(y_BO.shape, dtype=torch.float64)
