@@ -35,8 +35,8 @@ def offset(size: float) -> Any:
     return change
 
 
-def close(x_BI: Tensor, w_OI: Tensor) -> None:
-    """Pairs at distances from 1e-1 to 1e-6 among pairs at distance 1."""
+def level(x_BI: Tensor, w_OI: Tensor) -> None:
+    """Some pairs that differ by as much at every feature, from 1e-1 to 1e-6."""
     for k in range(min(6, len(x_BI), len(w_OI))):
         x_BI[k] = w_OI[k] + 10.0 ** -(k + 1) * torch.sign(x_BI[k])
 
@@ -50,7 +50,7 @@ KINDS = {
     "normal": lambda x_BI, w_OI: None,
     "offset10": offset(10),
     "offset1e4": offset(1e4),
-    "close": close,
+    "level": level,
     "few": few_values,
 }
 SHAPES = [(9, 37, 65), (3, 20, 700), (2, 16, 5000)]
@@ -108,6 +108,19 @@ def test_values_err_by_at_most_twice_what_the_reference_errs(p):
 def test_values_of_long_sums_err_no_more_than_is_known(p):
     errors = errors_of_values(p)
     assert max(found for found, _ in errors.values()) <= 1.2 * SUMS_IN_A_ROW[p]
+
+
+@pytest.mark.parametrize("p", [p for p in EXPONENTS if p >= 8])
+def test_a_pair_much_closer_than_its_operands_are_large_errs_as_little(p):
+    """Alone, as a neighbour that is closer yet might have it computed in another way."""
+    errors = []
+    for step in range(60):
+        x_1I, w_1I = operands((1, 1, 65), seed=step)
+        w_1I.mul_(10 ** -(step / 10)).add_(x_1I)
+        exact_11 = torch.ops.zoo.lp_dist_reference(x_1I.double(), w_1I.double(), p)
+        errors.append([relative(y, exact_11) / ULP for y in both("lp_dist", x_1I, w_1I, p)])
+    found, reference = map(max, zip(*errors, strict=True))
+    assert found <= 2 * max(reference, 1)
 
 
 def masses(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float) -> list[Tensor]:
