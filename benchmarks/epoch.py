@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def schedule_shares(recipe, *, real: bool) -> dict[float, float]:
-    """Share of the epochs that is spent at each exponent; a smooth schedule is read in 16 places."""
+    """Share of the epochs at each exponent; a smooth schedule is read in 16 places."""
     schedule = recipe.schedules.p
     if real and isinstance(schedule, Staircase):
         schedule = super(Staircase, schedule)

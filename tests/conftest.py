@@ -63,3 +63,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """Native kernels behind the ops; a test that is about them has nothing to do without."""
+    from zoo.ops import native
+
+    if not native.load():
+        pytest.skip(f"no native kernels: {native.describe()}")

@@ -6,6 +6,7 @@ Shapes: B batch, O out features, I in features.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -63,8 +64,14 @@ def random_edges(
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two float32 tensors agree to the bit."""
+    """Whether two tensors of floats agree to the bit."""
     return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))
+
+
+def both(name: str, *arguments: Any) -> tuple[Any, Any]:
+    """What the op zoo::<name> makes of its arguments, and what its torch reference does."""
+    op, reference = (getattr(torch.ops.zoo, each) for each in (name, f"{name}_reference"))
+    return op(*arguments), reference(*arguments)
 
 
 def grads(op: Callable[..., Tensor], grad_BO: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:

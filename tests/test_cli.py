@@ -19,8 +19,11 @@ from conftest import NAME, OTHER
 
 import zoo.cli
 from zoo.certification.report import SAMPLE_COLUMNS
+from zoo.ops.build import instruction_set, library_path
+from zoo.ops.native import describe
 
-VERBS = ["list", "info", "certify", "attack", "train", "publish", "recipe", "plot", "env"]
+VERBS = ["list", "info", "certify", "attack", "train", "publish", "recipe", "plot"]
+VERBS += ["build", "env"]
 # As the documentation promises them.
 KEYS = (
     "model, data, split, split_sha256, norm, eps, clip, bound, n, n_clean, n_certified, "
@@ -269,7 +272,42 @@ def test_csv_of_something_else_is_refused(zoo_, text: str) -> None:
 def test_env_says_what_is_installed(zoo_) -> None:
     code, out, err = zoo_("env")
     assert (code, err) == (0, "") and re.search(r"^torch +\d+\.\d+", out, re.MULTILINE)
-    assert json.loads(zoo_("env", "--json")[1])[0]["zoo"] == zoo.__version__
+    (fields,) = json.loads(zoo_("env", "--json")[1])
+    assert fields["zoo"] == zoo.__version__ and fields["ops"] == describe()
+
+
+@pytest.mark.parametrize("asked, ops", [("auto", "torch reference"), ("native", "none")])
+def test_env_without_a_compiler_says_what_the_ops_run_on(tmp_path: Path, asked, ops) -> None:
+    changes = {"CXX": "/no/compiler", "ZOO_HOME": str(tmp_path), "ZOO_OPS": asked}
+    out, _ = (running := process("env", "--json", env=os.environ | changes)).communicate()
+    assert running.returncode == 0
+    assert json.loads(out)[0]["ops"].startswith(f"{ops} (no C++ compiler (/no/compiler)")
+
+
+def test_build_finds_the_kernels_that_the_ops_use(zoo_, kernels) -> None:
+    path = str(library_path())
+    assert zoo_("build", "-q") == (0, f"{path}\n", "")
+    (fields,) = json.loads(zoo_("build", "--json")[1])
+    assert fields["library"] == path and fields["instruction set"] == instruction_set()
+    assert fields["seconds"] >= 0
+    code, out, err = zoo_("build")
+    assert (code, err) == (0, "") and re.search(rf"^library +{re.escape(path)}$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("style", [[], ["--json"], ["-q"]])
+def test_build_without_a_compiler_says_what_it_lacks(zoo_, monkeypatch, tmp_path, style) -> None:
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CXX", "/no/compiler")
+    code, out, err = zoo_("build", *style)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: no C++ compiler (/no/compiler)") and "CXX" in err
+
+
+def test_build_into_a_folder_that_cannot_be_made_says_why(zoo_, monkeypatch, tmp_path) -> None:
+    (tmp_path / "home").write_text("a file")
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    code, out, err = zoo_("build")
+    assert (code, out) == (1, "") and "Not a directory" in err and "foresaw" not in err
 
 
 def test_dry_run_shows_the_recipe_and_does_nothing(zoo_) -> None:

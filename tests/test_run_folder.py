@@ -12,6 +12,7 @@ import torch
 from conftest import NAME, TINY
 
 from zoo.errors import UsageError
+from zoo.ops.native import describe
 from zoo.training import run_training
 from zoo.training.checkpoints import read_checkpoint
 from zoo.training.environment import differences
@@ -76,15 +77,17 @@ def test_environment_has_an_entry_a_start(tracked: RunFolder) -> None:
     for start in starts:
         assert start["torch"] == torch.__version__ and start["processes"] == 1
         assert start["threads"] == torch.get_num_threads() and start["device"] == "cpu"
+        assert start["ops"] == describe()
     assert tracked.summary()["commit"] == starts[0]["commit"]
 
 
 def test_change_of_what_decides_the_bits_is_told() -> None:
     before = {"commit": "a", "torch": "2.11", "device": "cpu", "processor": "x", "processes": 1}
-    before["threads"] = 2
+    before |= {"threads": 2, "ops": "native (avx512)"}
     assert differences(before, before | {"started": "later", "timm": "9"}) == []
-    told = differences(before, before | {"threads": 1, "torch": "2.15"})
-    assert told == ["torch was 2.11, is 2.15", "threads was 2, is 1"]
+    told = differences(before, before | {"threads": 1, "torch": "2.15", "ops": "native (avx2)"})
+    assert told[:2] == ["torch was 2.11, is 2.15", "threads was 2, is 1"]
+    assert told[2:] == ["ops was native (avx512), is native (avx2)"]
 
 
 def test_tensorboard_has_each_epoch_once(tracked: RunFolder) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from zoo.cli.attack import attack
+from zoo.cli.build import build
 from zoo.cli.certify import certify
 from zoo.cli.env import env
 from zoo.cli.info import info
@@ -39,6 +40,7 @@ app.command()(publish)
 app.command()(prune)
 app.add_typer(recipe, name="recipe")
 app.command()(plot)
+app.command()(build)
 app.command()(env)
 
 

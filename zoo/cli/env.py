@@ -18,6 +18,7 @@ def env(
 
     from zoo.cli.show import print_fields, print_json
     from zoo.data.names import data_root
+    from zoo.ops.native import describe
     from zoo.paths import recipes_dir, weights_dir
     from zoo.version import __version__, source_commit
 
@@ -29,7 +30,7 @@ def env(
         **{name: version(name) for name in _LIBRARIES},
         "cpu threads": torch.get_num_threads(),
         "cuda": cuda,
-        "ops": "torch reference on every device",
+        "ops": describe(),
         "data": str(data_root()),
         "recipes": str(recipes_dir()),
         "weights": str(weights_dir()),

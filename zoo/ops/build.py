@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from zoo.errors import UsageError, ZooError
-from zoo.storage.atomic import make_folder, write_bytes
+from zoo.storage.atomic import make_folder, reporting, write_bytes
 
 SOURCES = Path(__file__).resolve().parent / "csrc"
 _UNITS = ("kernels.cpp", "cpu.cpp")
@@ -69,34 +69,49 @@ def build() -> Path:
         The library, for torch.ops.load_library.
 
     Raises:
-        ZooError: there is no C++ compiler, or it fails: the message ends with what it said.
+        ZooError: there is no C++ compiler, or it fails: the message ends with what it said. Or the
+            folder cannot be written.
     """
     path = library_path()
-    if path.is_file():
-        return path
-    compiler = find_compiler()
-    torch_folder = Path(torch.__file__).resolve().parent
-    make_folder(path.parent)
-    with tempfile.TemporaryDirectory(prefix="zoo-build-") as folder:
-        compile_ = [
-            *compiler,
-            *flags(),
-            f"-isystem{torch_folder / 'include'}",
-            "-c",
-        ]
-        objects = [f"{unit}.o" for unit in _UNITS]
-        # Both at once: the kernels take seconds, and so do the headers of torch.
-        running = [
-            _start([*compile_, str(SOURCES / unit), "-o", output], folder)
-            for unit, output in zip(_UNITS, objects, strict=True)
-        ]
-        for command, process in running:
-            _finish(command, process)
-        # By name: the library that the process has loaded, whichever torch that is.
-        against = [f"-L{torch_folder / 'lib'}", "-ltorch_cpu"]
-        _finish(*_start([*compiler, "-shared", *objects, *against, "-o", path.name], folder))
-        write_bytes(path, (Path(folder) / path.name).read_bytes())
+    if not _is_whole(path):
+        compiler = find_compiler()
+        with reporting(path):
+            make_folder(path.parent)
+            with tempfile.TemporaryDirectory(prefix="zoo-build-") as folder:
+                library = _compile(compiler, Path(folder))
+            write_bytes(path, library + hashlib.sha256(library).digest())
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the library is there, and ends with the digest of all before it.
+
+    A loader reads no further than the sections it knows of; but those that a damaged file lacks, it
+    may find out by a SIGBUS.
+    """
+    content = path.read_bytes() if path.is_file() else b""
+    size = hashlib.sha256().digest_size
+    return content[-size:] == hashlib.sha256(content[:-size]).digest()
+
+
+def _compile(compiler: list[str], folder: Path) -> bytes:
+    """The library's content; what it is made of stays in the folder."""
+    torch_folder = Path(torch.__file__).resolve().parent
+    include = f"-isystem{torch_folder / 'include'}"
+    compile_ = [*compiler, *flags(), include, "-c"]
+    objects = [f"{unit}.o" for unit in _UNITS]
+    # Both at once: the kernels take seconds, and so do the headers of torch.
+    running = [
+        _start([*compile_, str(SOURCES / unit), "-o", output], folder)
+        for unit, output in zip(_UNITS, objects, strict=True)
+    ]
+    # Both to their end, before one's failure takes the folder from under the other.
+    for ended in [_end(process) for process in running]:
+        _check(ended)
+    # By name: the library that the process has loaded, whichever torch that is.
+    against = [f"-L{torch_folder / 'lib'}", "-ltorch_cpu"]
+    _check(_end(_start([*compiler, "-shared", *objects, *against, "-o", "kernels.so"], folder)))
+    return (folder / "kernels.so").read_bytes()
 
 
 def flags() -> list[str]:
@@ -119,16 +134,18 @@ def find_compiler() -> list[str]:
     raise ZooError(f"no C++ compiler ({names}) in PATH; install one, or name it in CXX")
 
 
-def _start(command: list[str], folder: str) -> tuple[list[str], subprocess.Popen[str]]:
-    process = subprocess.Popen(
+def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    return command, process
 
 
-def _finish(command: list[str], process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     output, _ = process.communicate()
-    if process.returncode:
-        raise ZooError(
-            f"{shlex.join(command[:1])} ended with {process.returncode}\n{output[-2000:].strip()}"
-        )
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def _check(ended: subprocess.CompletedProcess[str]) -> None:
+    if ended.returncode:
+        output = ended.stdout[-2000:].strip()
+        raise ZooError(f"{ended.args[0]} ended with {ended.returncode}\n{output}")

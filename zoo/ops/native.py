@@ -39,6 +39,7 @@ def load() -> bool:
     From the first call on, a process uses one and the same kernels.
 
     Raises:
+        UsageError: ZOO_OPS or ZOO_ISA holds what it may not.
         ZooError: ZOO_OPS=native, and they cannot be built.
     """
     global _loaded, _missing
@@ -52,6 +53,8 @@ def load() -> bool:
                     path = build()
                     torch.ops.load_library(str(path))
                     _loaded = path
+                except UsageError:  # a wrong ZOO_ISA is no lack of kernels
+                    raise
                 except (ZooError, OSError) as error:
                     _missing = str(error)
                     if asked == "auto":
@@ -67,5 +70,17 @@ def load() -> bool:
 
 
 def describe() -> str:
-    """What the ops run on in this process, or would: "native (avx512)", "torch reference (why)"."""
-    return f"native ({instruction_set()})" if load() else f"torch reference ({_missing})"
+    """What the ops run on in this process, or would.
+
+    "native (avx512)", "torch reference (why)", or "none (why)" where ZOO_OPS=native asks in vain.
+    """
+    try:
+        loaded = load()
+    except UsageError:
+        raise
+    except ZooError:
+        loaded = False
+    if loaded:
+        return f"native ({instruction_set()})"
+    why = (_missing or "").partition("\n")[0]  # without what a compiler printed
+    return f"none ({why})" if choice() == "native" else f"torch reference ({why})"

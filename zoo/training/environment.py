@@ -12,10 +12,11 @@ import timm
 import torch
 from accelerate import Accelerator
 
+from zoo.ops.native import describe
 from zoo.version import __version__, source_commit
 
 # What may change the last bit of a sum: a resumed run that differs in one of these says so.
-_DECISIVE = ("commit", "torch", "device", "processor", "processes", "threads")
+_DECISIVE = ("commit", "torch", "device", "processor", "processes", "threads", "ops")
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "processor": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
+        "ops": "torch reference" if on_gpu else describe(),
         "system": platform.platform(),
     }
 

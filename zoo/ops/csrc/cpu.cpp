@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <tuple>
 
@@ -20,25 +21,33 @@ using zoo::Shape;
 
 // Kernels decide by comparisons, in which NaN is lost. The reference takes what is not finite, and
 // every type but float and double.
-template <class T> bool all_finite(const Tensor& tensor) {
+template <class T> bool all_within(const Tensor& tensor, T limit) {
     const T* values = static_cast<const T*>(tensor.const_data_ptr());
     const int64_t count = tensor.numel();
-    T poison = 0;  // 0 * x is 0 unless x is NaN or infinite
-    T lanes[16] = {};
+    int32_t outside[16] = {};
     int64_t k = 0;
     for (; k + 16 <= count; k += 16)
-        for (int lane = 0; lane < 16; lane++) lanes[lane] += T(0) * values[k + lane];
-    for (int lane = 0; lane < 16; lane++) poison += lanes[lane];
-    for (; k < count; k++) poison += T(0) * values[k];
-    return poison == 0;
+        for (int lane = 0; lane < 16; lane++) outside[lane] |= !(std::fabs(values[k + lane]) <= limit);
+    for (; k < count; k++) outside[0] |= !(std::fabs(values[k]) <= limit);
+    for (int lane = 1; lane < 16; lane++) outside[0] |= outside[lane];
+    return !outside[0];
 }
 
-bool all_finite(const Tensor& tensor) {
-    if (tensor.scalar_type() == ScalarType::Float) return all_finite<float>(tensor);
-    return tensor.scalar_type() == ScalarType::Double && all_finite<double>(tensor);
+bool all_within(const Tensor& tensor, float limit, double limit_double) {
+    if (tensor.scalar_type() == ScalarType::Float) return all_within(tensor, limit);
+    return tensor.scalar_type() == ScalarType::Double && all_within(tensor, limit_double);
 }
 
-template <class... Tensors> bool native(const Tensors&... tensors) { return (all_finite(tensors) && ...); }
+template <class... Tensors> bool native(const Tensors&... tensors) {
+    constexpr float kMost = std::numeric_limits<float>::max();
+    constexpr double kMostDouble = std::numeric_limits<double>::max();
+    return (all_within(tensors, kMost, kMostDouble) && ...);
+}
+
+// Finite p scales by powers of two, which must be numbers themselves.
+template <class... Tensors> bool native_at_finite_p(const Tensors&... tensors) {
+    return (all_within(tensors, 1e35f, 1e300) && ...);
+}
 
 // The op's reference, zoo::<name>_reference, through the dispatcher: its results are left on the stack.
 template <class... Arguments>
@@ -135,7 +144,7 @@ std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Te
 
 Tensor lp_dist(Tensor x_BI, Tensor w_OI, double p) {
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(x_BI, w_OI)) return first(reference("lp_dist", x_BI, w_OI, p));
+    if (!native_at_finite_p(x_BI, w_OI)) return first(reference("lp_dist", x_BI, w_OI, p));
     const Shape shape = shape_of(x_BI, w_OI);
     Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
     if (is_empty(shape)) return y_BO;
@@ -150,7 +159,7 @@ std::tuple<Tensor, Tensor> lp_dist_backward(
     Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor y_BO, double p, bool of_x, bool of_w) {
     grad_BO = torch::stable::contiguous(grad_BO), y_BO = torch::stable::contiguous(y_BO);
     x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(grad_BO, x_BI, w_OI, y_BO))
+    if (!native_at_finite_p(grad_BO, x_BI, w_OI, y_BO))
         return both(reference("lp_dist_backward", grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w));
     const Shape shape = shape_of(x_BI, w_OI);
     // One evaluation of the powers serves both gradients: leaving one out would save little.

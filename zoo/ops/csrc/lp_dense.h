@@ -25,24 +25,6 @@ template <class T> struct Operands {
     T* y;
 };
 
-// sum of a tile times s_rc to the p-th power.
-template <class T, int R, int C, class Power>
-ZOO_INLINE void sweep_powers(
-    V<T> (&sum)[R][C], const V<T> (&scale)[R][C], const T* x, int64_t x_width, const T* w, int64_t w_width,
-    int64_t count, Power power) {
-    clear<T>(sum);
-    // Partial sums of a few features keep the rounding error from growing with their number.
-    for (int64_t i = 0; i < count; i += 64) {
-        V<T> part[R][C];
-        clear<T>(part);
-        sweep<T>(
-            part, x + i, x_width, w + i * kLanes<T>, w_width, smaller(64, count - i),
-            [&](V<T> part, V<T> d, int r, int c) ZOO_LAMBDA { return part + abs<T>(power(d * scale[r][c])); });
-        for (int r = 0; r < R; r++)
-            for (int c = 0; c < C; c++) sum[r][c] += part[r][c];
-    }
-}
-
 template <class T, int R, int C, class Power>
 ZOO_INLINE void scaled_tile(const Operands<T>& a, Tile tile, double p, T unscale, Power power) {
     const Shape shape = a.shape;
@@ -52,7 +34,9 @@ ZOO_INLINE void scaled_tile(const Operands<T>& a, Tile tile, double p, T unscale
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++)
             scale[r][c] = power_of_two_below(max(most[r][c], splat(kSmallest<T>)), inverse[r][c]);
-    sweep_powers<T>(sum, scale, x, shape.i, w, a.columns.width, shape.i, power);
+    sweep_sum<T>(
+        sum, x, shape.i, w, a.columns.width, shape.i,
+        [&](V<T> sum, V<T> d, int r, int c) ZOO_LAMBDA { return sum + abs<T>(power(d * scale[r][c])); });
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) {
             const V<T> y = root(sum[r][c], p) * inverse[r][c];
@@ -72,15 +56,6 @@ void lp_scaled(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
     });
 }
 
-inline float largest(const float* values, int64_t count) {
-    V<float> most{};
-    int64_t i = 0;
-    for (; i + kLanes<float> <= count; i += kLanes<float>) most = abs_max(most, load(values + i));
-    float all = max_of<float>(most);
-    for (; i < count; i++) all = std::fabs(values[i]) > all ? std::fabs(values[i]) : all;
-    return all;
-}
-
 // P = p whole and even. Powers at a scale common to all pairs: nothing is known of a pair beforehand.
 template <int P> void lp_products(Shape shape, const float* x, const float* w, float* y, Parallel parallel) {
     // No |x - w| exceeds the sum; the scale is a power of two, so that scaling rounds nothing.
@@ -97,19 +72,12 @@ template <int P> void lp_products(Shape shape, const float* x, const float* w, f
         constexpr int R = decltype(rows)::value, C = decltype(cols)::value, N = kLanes<float>;
         const FlushToZero flush;
         V<float> sum[R][C];
-        clear<float>(sum);
-        for (int64_t i = 0; i < shape.i; i += 512) {
-            V<float> part[R][C];
-            clear<float>(part);
-            sweep<float>(
-                part, operands.x + tile.b * shape.i + i, shape.i, columns[tile.g] + i * N, columns.width,
-                smaller(512, shape.i - i), [](V<float> part, V<float> d, int, int) ZOO_LAMBDA {
-                    const V<float> half = product<P / 2>(d);
-                    return fma(half, half, part);
-                });
-            for (int r = 0; r < R; r++)
-                for (int c = 0; c < C; c++) sum[r][c] += part[r][c];
-        }
+        sweep_sum<float>(
+            sum, operands.x + tile.b * shape.i, shape.i, columns[tile.g], columns.width, shape.i,
+            [](V<float> sum, V<float> d, int, int) ZOO_LAMBDA {
+                const V<float> half = product<P / 2>(d);
+                return fma(half, half, sum);
+            });
         bool lost = false;
         for (int r = 0; r < R; r++)
             for (int c = 0; c < C; c++) {

@@ -14,14 +14,14 @@ constexpr int kGathered = 1024;  // entries gathered before their powers are tak
 // Ratios to the maximum, and the pair that each adds to.
 template <class T> class Terms {
     Real<T> power_;
-    T* sums_;
+    double* sums_;  // however many terms, their sum rounds no worse than they do
     int count_ = 0;
     alignas(64) T ratio_[kGathered + 2 * kChunk];
     alignas(64) T term_[kGathered + 2 * kChunk];
     int32_t pair_[kGathered + 2 * kChunk];
 
   public:
-    Terms(double p, T* sums) : power_{p}, sums_(sums) {}
+    Terms(double p, double* sums) : power_{p}, sums_(sums) {}
 
     // The entries of one chunk whose ratio to `most` exceeds `share`.
     ZOO_INLINE void add(const T* x, const T* w, T most, T inverse, T share, int32_t pair) {
@@ -67,7 +67,8 @@ void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
                         store<T>(scratch + ((k * R + r) * C + c) * N, in_chunk[r][c]);
                     }
             }
-            alignas(64) T sums[R * C * N], most_of[R * C * N], inverse_of[R * C * N];
+            alignas(64) T most_of[R * C * N], inverse_of[R * C * N];
+            double sums[R * C * N];
             memset(sums, 0, sizeof sums);
             V<T> threshold[R][C];
             for (int r = 0; r < R; r++)
@@ -95,7 +96,9 @@ void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
             terms.flush();
             for (int r = 0; r < R; r++)
                 for (int c = 0; c < C; c++) {
-                    const V<T> m = most[r][c], sum = load(sums + (r * C + c) * N);
+                    const V<T> m = most[r][c];
+                    V<T> sum;
+                    for (int lane = 0; lane < N; lane++) sum[lane] = T(sums[(r * C + c) * N + lane]);
                     const V<T> value = m * root(max(sum, splat(T(1))), p);
                     const int64_t o = (tile.g + c) * N;
                     store_some<T>(
@@ -106,14 +109,17 @@ void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
 
 // ------------------------------------------------------------------------------------------- gradients
 
-// Entries with |grad| * ratio^(p-1) below this may be left out: Adam does not feel them.
-constexpr double kNegligible = 1e-12;
+// Entries with |grad| * ratio^(p-1) below the first may be left out, as Adam does not feel them; but
+// not where all gradients are so small: then below the second times the largest of grad.
+constexpr double kNegligible = 1e-12, kNegligibleShare = 1e-8;
 
 // |x - w| above which a pair's entries count; infinite for pairs that have none. [b][o of whole groups].
 template <class T>
 void fill_thresholds(
     Shape shape, int64_t groups, const T* grad, const T* y, double q, T* thresholds, Parallel parallel) {
     constexpr int N = kLanes<T>;
+    const double relative = kNegligibleShare * double(largest(grad, shape.b * shape.o));
+    const T negligible = T(relative < kNegligible ? relative : kNegligible);
     each_range(parallel, shape.b, [&](int64_t begin, int64_t end) {
         for (int64_t b = begin; b < end; b++)
             for (int64_t g = 0; g < groups; g++) {
@@ -122,7 +128,7 @@ void fill_thresholds(
                 memcpy(y_O, y + b * shape.o + o, count * sizeof(T));
                 memcpy(grad_O, grad + b * shape.o + o, count * sizeof(T));
                 const V<T> y_v = load(y_O), grad_v = abs<T>(load(grad_O)), least = splat(T(1e-30));
-                const V<T> share = max(T(kNegligible) / max(grad_v, least), least);
+                const V<T> share = max(negligible / max(grad_v, least), least);
                 // A little less, for the error of the root.
                 const V<T> threshold = y_v * (T(0.999) * root(share, q));
                 const V<T> reachable = y_v > kSmallest<T> ? threshold : splat(T(INFINITY));

@@ -138,10 +138,15 @@ template <class T, class W> ZOO_INLINE int compress(T* to, W v, uint32_t lanes) 
 }
 #endif
 
-template <class T> ZOO_INLINE T max_of(V<T> v) {
-    T most = v[0];
-    for (int lane = 1; lane < kLanes<T>; lane++) most = v[lane] > most ? v[lane] : most;
-    return most;
+// Largest size of any value.
+template <class T> T largest(const T* values, int64_t count) {
+    V<T> most{};
+    int64_t i = 0;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) most = abs_max(most, load(values + i));
+    T all = 0;
+    for (int lane = 0; lane < kLanes<T>; lane++) all = most[lane] > all ? T(most[lane]) : all;
+    for (; i < count; i++) all = std::fabs(values[i]) > all ? std::fabs(values[i]) : all;
+    return all;
 }
 
 // Lane l of row r becomes lane r of row l. Blocks off the diagonal change places, ever smaller ones.

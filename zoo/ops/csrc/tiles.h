@@ -62,6 +62,37 @@ template <class T, int R, int C> ZOO_INLINE void clear(V<T> (&total)[R][C]) {
         for (int c = 0; c < C; c++) total[r][c] = V<T>{};
 }
 
+// Sums of a tile over features [0, count): runs of a few terms, then runs of runs, then these with
+// what each addition loses kept aside. A rounding error grows with the number of terms that are added
+// one after the other.
+template <class T, int R, int C, class Step>
+ZOO_INLINE void sweep_sum(
+    V<T> (&sum)[R][C], const T* x, int64_t x_width, const T* w, int64_t w_width, int64_t count, Step step) {
+    constexpr int64_t kRun = 16, kRuns = 8;
+    V<T> lost[R][C];
+    clear<T>(sum);
+    clear<T>(lost);
+    for (int64_t i = 0; i < count;) {
+        V<T> runs[R][C];
+        clear<T>(runs);
+        for (const int64_t end = smaller(i + kRun * kRuns, count); i < end; i += kRun) {
+            V<T> run[R][C];
+            clear<T>(run);
+            sweep<T>(run, x + i, x_width, w + i * kLanes<T>, w_width, smaller(kRun, count - i), step);
+            for (int r = 0; r < R; r++)
+                for (int c = 0; c < C; c++) runs[r][c] += run[r][c];
+        }
+        for (int r = 0; r < R; r++)
+            for (int c = 0; c < C; c++) {
+                const V<T> a = sum[r][c], b = runs[r][c], total = a + b, b_kept = total - a;
+                lost[r][c] += (a - (total - b_kept)) + (b - b_kept);
+                sum[r][c] = total;
+            }
+    }
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++) sum[r][c] += lost[r][c];
+}
+
 // Largest |x - w| of a tile over features [0, count).
 template <class T, int R, int C>
 ZOO_INLINE void sweep_max(
