@@ -35,11 +35,12 @@ ZOO_INLINE V<float> split(V<float> t, V<float>& exponent) {
 ZOO_INLINE V<float> log2_near_1(V<float> m) {
     constexpr float q[] = {1.442695032f,  -0.7213484784f, 0.4809020806f, -0.3605759221f, 0.2881915012f,
                            -0.2427235091f, 0.2163248902f, -0.174230332f, 0.07806682358f};
-    const V<float> z = m - 1.0f;
-    V<float> sum = splat(q[8]);
-#pragma GCC unroll 8
-    for (int k = 7; k >= 0; k--) sum = fma(sum, z, splat(q[k]));
-    return sum * z;
+    const V<float> z = m - 1.0f, z2 = z * z, z4 = z2 * z2;
+    // In pairs (Estrin), so that fewer products wait for each other.
+    const V<float> a = fma(splat(q[1]), z, splat(q[0])), b = fma(splat(q[3]), z, splat(q[2]));
+    const V<float> c = fma(splat(q[5]), z, splat(q[4])), d = fma(splat(q[7]), z, splat(q[6]));
+    const V<float> high = fma(splat(q[8]), z4, fma(d, z2, c));
+    return fma(high, z4, fma(b, z2, a)) * z;
 }
 
 // 2^v for v <= 120, and 2^-126 below -126: a minimax fit of relative error 2^-29.
@@ -50,9 +51,10 @@ ZOO_INLINE V<float> exp2(V<float> v) {
     v = max(v, splat(-126.0f));
     const V<float> shifted = v + kRound;
     const V<float> f = v - (shifted - kRound);
-    V<float> sum = splat(q[6]);
-#pragma GCC unroll 8
-    for (int k = 5; k >= 0; k--) sum = fma(sum, f, splat(q[k]));
+    const V<float> f2 = f * f;
+    const V<float> a = fma(splat(q[1]), f, splat(q[0])), b = fma(splat(q[3]), f, splat(q[2]));
+    const V<float> c = fma(splat(q[5]), f, splat(q[4]));
+    const V<float> sum = fma(fma(fma(splat(q[6]), f2, c), f2, b), f2, a);
     return (V<float>)((VI<float>)sum + ((VI<float>)shifted << 23));
 }
 
