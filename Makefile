@@ -2,11 +2,12 @@
 # make test   run the tests
 # make check  lint, types and tests: what CI runs
 # make faults kill, stop, starve and spoil training runs by the hundred, and count what survives
+# make kernels  every promise of the native kernels, for every instruction set of this CPU
 # make bench  time the ops against torch.cdist, plain torch and what the CPU can do
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults bench lint types check clean
+.PHONY: demo test faults kernels bench lint types check clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
@@ -16,6 +17,9 @@ test: .venv/developing
 
 faults: .venv/developing
 	$(BIN)/python -m pytest tests/faults --full -q
+
+kernels: .venv/developing
+	$(BIN)/python -m pytest tests/test_native_ops.py tests/test_native_errors.py tests/test_native_build.py --full -q
 
 bench: .venv/installed
 	@$(BIN)/python benchmarks/ops.py

@@ -15,6 +15,12 @@ OTHER = "linf_dist_mlp5.mnist_eps0.3_small"  # a recipe without weights
 TINY = {"model.width": 16, "epochs": 2, "evaluate_every": 1}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="the long tiers: make faults, make kernels"
+    )
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Path:
     """Run folder of two epochs on digits at width 16."""

@@ -38,10 +38,6 @@ class Tally(Counter):
         return f"{self.title}: {', '.join(texts)}".removesuffix(": ")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="plant as many faults as make faults does")
-
-
 @pytest.fixture
 def times(pytestconfig) -> Callable[[int, int], int]:
     """The first number under --full, else the second."""

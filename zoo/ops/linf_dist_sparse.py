@@ -26,13 +26,14 @@ def linf_dist_sparse(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tens
         x_BI: inputs.
         value_E: weights of the edges, same dtype and device.
         index_E: input feature of each edge, uint16.
-        start: where each output's edges begin, int32 (O + 1,), from 0 to E; none has no edge.
+        start: where each output's edges begin, int32 (O + 1,), from 0 to E; each output has one.
 
     Returns:
         y_BO >= 0; NaN where a coordinate of an edge is NaN.
 
     Raises:
-        UsageError: shapes or dtypes that do not fit; edges that point outside of x.
+        UsageError: shapes or dtypes that do not fit.
+        UsageError or RuntimeError: edges that point outside of x, found before anything is read.
     """
     _check_types("linf_dist_sparse", x_BI, value_E, index_E, start)
     if torch.is_grad_enabled() and (x_BI.requires_grad or value_E.requires_grad):

@@ -42,31 +42,36 @@ def load() -> bool:
         UsageError: ZOO_OPS or ZOO_ISA holds what it may not.
         ZooError: ZOO_OPS=native, and they cannot be built.
     """
-    global _loaded, _missing
     asked = choice()
     with _lock:
         if _loaded is None and _missing is None:
-            if asked == "torch":
-                _missing = "ZOO_OPS=torch"
-            else:
-                try:
-                    path = build()
-                    torch.ops.load_library(str(path))
-                    _loaded = path
-                except UsageError:  # a wrong ZOO_ISA is no lack of kernels
-                    raise
-                except (ZooError, OSError) as error:
-                    _missing = str(error)
-                    if asked == "auto":
-                        warnings.warn(
-                            f"no native kernels, the ops run on the torch reference: {_missing}\n"
-                            "  ZOO_OPS=torch accepts that without this warning",
-                            RuntimeWarning,
-                            stacklevel=2,
-                        )
+            _load(asked)
         if _loaded is None and asked == "native":
             raise ZooError(f"ZOO_OPS=native, but there are no native kernels: {_missing}")
-    return _loaded is not None
+        return _loaded is not None
+
+
+def _load(asked: str) -> None:
+    """Set one of _loaded and _missing; a wrong ZOO_ISA is no lack of kernels, and sets neither."""
+    global _loaded, _missing
+    if asked == "torch":
+        _missing = "ZOO_OPS=torch"
+        return
+    try:
+        path = build()
+        torch.ops.load_library(str(path))
+        _loaded = path
+    except UsageError:
+        raise
+    except (ZooError, OSError) as error:
+        _missing = str(error)
+        if asked == "auto":
+            warnings.warn(
+                f"no native kernels, the ops run on the torch reference: {_missing}\n"
+                "  ZOO_OPS=torch accepts that without this warning",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def describe() -> str:
