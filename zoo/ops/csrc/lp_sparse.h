@@ -7,7 +7,10 @@
 namespace {
 
 template <class T> constexpr int kMantissa = sizeof(T) == 4 ? 24 : 53;
-constexpr int kGathered = 1024;  // entries gathered before their powers are taken
+// A chunk is one vector: of those with an entry that counts, little else is looked at.
+template <class T> constexpr int64_t kPiece = kLanes<T>;
+constexpr int kGathered = 1024;                        // entries gathered before their powers are taken
+template <class T> constexpr int kRoom = kGathered + 2 * kLanes<T>;  // entries are written by the vector
 
 // ---------------------------------------------------------------------------------------------- values
 
@@ -16,21 +19,19 @@ template <class T> class Terms {
     Real<T> power_;
     double* sums_;  // however many terms, their sum rounds no worse than they do
     int count_ = 0;
-    alignas(64) T ratio_[kGathered + 2 * kChunk];
-    alignas(64) T term_[kGathered + 2 * kChunk];
-    int32_t pair_[kGathered + 2 * kChunk];
+    alignas(64) T ratio_[kRoom<T>];
+    alignas(64) T term_[kRoom<T>];
+    int32_t pair_[kRoom<T>];
 
   public:
     Terms(double p, double* sums) : power_{p}, sums_(sums) {}
 
-    // The entries of one chunk whose ratio to `most` exceeds `share`.
+    // The entries of one chunk whose ratio to `most` exceeds `share`. Without a branch on how many.
     ZOO_INLINE void add(const T* x, const T* w, T most, T inverse, T share, int32_t pair) {
-        const int before = count_;
-        for (int v = 0; v < kChunk; v += kLanes<T>) {
-            const V<T> ratio = quotient<T>(abs<T>(load(x + v) - load(w + v)), splat(most), splat(inverse));
-            count_ += compress(ratio_ + count_, ratio, greater<T>(ratio, splat(share)));
-        }
-        for (int k = before; k < count_; k++) pair_[k] = pair;
+        const int count = count_;
+        const V<T> ratio = quotient<T>(abs<T>(load(x) - load(w)), splat(most), splat(inverse));
+        for (int lane = 0; lane < kLanes<T>; lane++) pair_[count + lane] = pair;
+        count_ = count + compress(ratio_ + count, ratio, greater<T>(ratio, splat(share)));
         if (count_ >= kGathered) flush();
     }
 
@@ -45,7 +46,7 @@ template <class T>
 void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel parallel) {
     const Columns<T> columns(w, shape.o, shape.i, parallel);
     const Rows<T> x_rows(x, shape.b, shape.i), w_rows(w, shape.o, shape.i);
-    const int64_t chunks = columns.width / kChunk;
+    const int64_t chunks = columns.width / kPiece<T>;
     // Terms below this share of the largest add up to less than a quarter of a rounding of y.
     const double quarter = (std::log2(p / double(shape.i)) - kMantissa<T> - 2) / p;
     const T share = T(std::exp2(quarter < -1 / p ? quarter : -1 / p));
@@ -59,8 +60,7 @@ void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
             for (int64_t k = 0; k < chunks; k++) {
                 V<T> in_chunk[R][C];
                 sweep_max<T>(
-                    in_chunk, x_rows[tile.b] + k * kChunk, x_rows.width, columns[tile.g] + k * kChunk * N,
-                    columns.width, kChunk);
+                    in_chunk, x_rows[tile.b] + k * N, x_rows.width, columns[tile.g] + k * N * N, columns.width, N);
                 for (int r = 0; r < R; r++)
                     for (int c = 0; c < C; c++) {
                         most[r][c] = max(most[r][c], in_chunk[r][c]);
@@ -89,8 +89,8 @@ void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
                         for (uint32_t active = greater<T>(in_chunk, threshold[r][c]); active; active &= active - 1) {
                             const int lane = __builtin_ctz(active), pair = (r * C + c) * N + lane;
                             terms.add(
-                                x_rows[tile.b + r] + k * kChunk, w_rows[(tile.g + c) * N + lane] + k * kChunk,
-                                most_of[pair], inverse_of[pair], share, pair);
+                                x_rows[tile.b + r] + k * N, w_rows[(tile.g + c) * N + lane] + k * N, most_of[pair],
+                                inverse_of[pair], share, pair);
                         }
                     }
             terms.flush();
@@ -137,40 +137,36 @@ void fill_thresholds(
     });
 }
 
-// Entries of the gradients of one chunk of features, grad_x_B and grad_w_O of kChunk columns.
+// Entries of the gradients of one chunk of features, grad_x_B and grad_w_O of a vector's width.
 template <class T> class Entries {
     Real<T> power_;
     T *grad_x_B_, *grad_w_O_;
     int count_ = 0;
-    alignas(64) T ratio_[kGathered + 2 * kChunk];  // with the sign of x - w
-    alignas(64) T feature_[kGathered + 2 * kChunk];
-    alignas(64) T grad_[kGathered + 2 * kChunk];
-    int32_t b_[kGathered + 2 * kChunk], o_[kGathered + 2 * kChunk];
+    alignas(64) T ratio_[kRoom<T>];  // with the sign of x - w
+    alignas(64) T grad_[kRoom<T>];
+    int32_t feature_[kRoom<T>], b_[kRoom<T>], o_[kRoom<T>];
 
   public:
     Entries(double q, T* grad_x_B, T* grad_w_O) : power_{q}, grad_x_B_(grad_x_B), grad_w_O_(grad_w_O) {}
 
+    // Those of a pair with |x - w| above the threshold. Without a branch on how many.
     ZOO_INLINE void add(const T* x, const T* w, T y, T grad, T threshold, int32_t b, int32_t o) {
-        const int before = count_;
-        const V<T> y_v = splat(y), inverse = splat(T(1) / y);
-        V<T> feature;
-        for (int lane = 0; lane < kLanes<T>; lane++) feature[lane] = T(lane);
-        for (int v = 0; v < kChunk; v += kLanes<T>) {
-            const V<T> d = load(x + v) - load(w + v);
-            const uint32_t counts = greater<T>(abs<T>(d), splat(threshold));
-            compress(feature_ + count_, feature + T(v), counts);
-            count_ += compress(ratio_ + count_, quotient<T>(d, y_v, inverse), counts);
-        }
-        for (int k = before; k < count_; k++) grad_[k] = grad, b_[k] = b, o_[k] = o;
+        const int count = count_;
+        const V<T> d = load(x) - load(w);
+        const uint32_t counts = greater<T>(abs<T>(d), splat(threshold));
+        store(grad_ + count, splat(grad));
+        for (int lane = 0; lane < kLanes<T>; lane++) b_[count + lane] = b * int32_t(kPiece<T>);
+        for (int lane = 0; lane < kLanes<T>; lane++) o_[count + lane] = o * int32_t(kPiece<T>);
+        compress_lanes<T>(feature_ + count, counts);
+        count_ = count + compress(ratio_ + count, quotient<T>(d, splat(y), splat(T(1) / y)), counts);
         if (count_ >= kGathered) flush();
     }
 
     void flush() {
         for (int k = 0; k < count_; k += kLanes<T>) store(grad_ + k, load(grad_ + k) * power_(load(ratio_ + k)));
         for (int k = 0; k < count_; k++) {
-            const int feature = int(feature_[k]);
-            grad_x_B_[b_[k] * kChunk + feature] += grad_[k];
-            grad_w_O_[o_[k] * kChunk + feature] -= grad_[k];
+            grad_x_B_[b_[k] + feature_[k]] += grad_[k];
+            grad_w_O_[o_[k] + feature_[k]] -= grad_[k];
         }
         count_ = 0;
     }
@@ -186,19 +182,19 @@ void lp_backward_sparse(
     const int64_t groups = columns.groups;
     const Buffer<T> thresholds(shape.b * groups * N);
     fill_thresholds(shape, groups, grad, y, p - 1, thresholds.get(), parallel);
-    each_range(parallel, columns.width / kChunk, [&](int64_t begin, int64_t end) {
+    each_range(parallel, columns.width / kPiece<T>, [&](int64_t begin, int64_t end) {
         const FlushToZero flush;
-        const Buffer<T> grad_x_buffer(shape.b * kChunk), grad_w_buffer(shape.o * kChunk);
+        const Buffer<T> grad_x_buffer(shape.b * kPiece<T>), grad_w_buffer(shape.o * kPiece<T>);
         T *grad_x_B = grad_x_buffer.get(), *grad_w_O = grad_w_buffer.get();
         Entries<T> entries(p - 1, grad_x_B, grad_w_O);
         for (int64_t chunk = begin; chunk < end; chunk++) {
-            const int64_t i = chunk * kChunk, count = smaller(kChunk, shape.i - i);
-            memset(grad_x_B, 0, shape.b * kChunk * sizeof(T));
-            memset(grad_w_O, 0, shape.o * kChunk * sizeof(T));
+            const int64_t i = chunk * kPiece<T>, count = smaller(kPiece<T>, shape.i - i);
+            memset(grad_x_B, 0, shape.b * kPiece<T> * sizeof(T));
+            memset(grad_w_O, 0, shape.o * kPiece<T> * sizeof(T));
             const auto tile = [&](int64_t b0, int64_t g, auto rows, auto cols) ZOO_LAMBDA {
                 constexpr int R = decltype(rows)::value, C = decltype(cols)::value;
                 V<T> most[R][C];
-                sweep_max<T>(most, x_rows[b0] + i, x_rows.width, columns[g] + i * N, columns.width, kChunk);
+                sweep_max<T>(most, x_rows[b0] + i, x_rows.width, columns[g] + i * N, columns.width, kPiece<T>);
                 for (int r = 0; r < R; r++)
                     for (int c = 0; c < C; c++) {
                         const int64_t b = b0 + r;
@@ -225,9 +221,9 @@ void lp_backward_sparse(
             }
             entries.flush();
             for (int64_t b = 0; b < shape.b; b++)
-                memcpy(grad_x + b * shape.i + i, grad_x_B + b * kChunk, count * sizeof(T));
+                memcpy(grad_x + b * shape.i + i, grad_x_B + b * kPiece<T>, count * sizeof(T));
             for (int64_t o = 0; o < shape.o; o++)
-                memcpy(grad_w + o * shape.i + i, grad_w_O + o * kChunk, count * sizeof(T));
+                memcpy(grad_w + o * shape.i + i, grad_w_O + o * kPiece<T>, count * sizeof(T));
         }
     });
 }

@@ -95,6 +95,17 @@ ZOO_INLINE int compress(double* to, V<double> v, uint32_t lanes) {
     return __builtin_popcount(lanes);
 }
 
+// The numbers of the lanes that are set, moved together. Writes a whole vector's worth.
+template <class T> ZOO_INLINE void compress_lanes(int32_t* to, uint32_t lanes);
+template <> ZOO_INLINE void compress_lanes<float>(int32_t* to, uint32_t lanes) {
+    const __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(__mmask16(lanes), number));
+}
+template <> ZOO_INLINE void compress_lanes<double>(int32_t* to, uint32_t lanes) {
+    const __m256i number = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_maskz_compress_epi32(__mmask8(lanes), number));
+}
+
 #elif defined(__AVX2__)
 
 ZOO_INLINE V<float> max(V<float> a, V<float> b) { return (V<float>)_mm256_max_ps((__m256)a, (__m256)b); }
@@ -131,6 +142,9 @@ template <class T> ZOO_INLINE uint32_t equal(V<T> a, V<T> b) { return bits<T>(a 
 #endif
 
 #if !defined(__AVX512DQ__)
+template <class T> ZOO_INLINE void compress_lanes(int32_t* to, uint32_t lanes) {
+    for (; lanes; lanes &= lanes - 1) *to++ = __builtin_ctz(lanes);
+}
 template <class T, class W> ZOO_INLINE int compress(T* to, W v, uint32_t lanes) {
     int count = 0;
     for (; lanes; lanes &= lanes - 1) to[count++] = v[__builtin_ctz(lanes)];
