@@ -170,3 +170,24 @@ def test_float64_agrees_with_the_reference_to_twelve_digits(p):
             found, expected, masses(*arguments, p), y_BO.shape[::-1], strict=True
         ):
             assert ((a - e).abs() <= 1e-12 * m + n * NEGLIGIBLE).all(), case
+
+
+@pytest.mark.parametrize("p", [8.0, 12.0, 32.0])
+def test_one_huge_entry_costs_the_other_pairs_nothing(p):
+    x_BI, w_OI = operands((16, 8, 64))
+    x_BI, w_OI = x_BI * 1e-3, w_OI * 1e-3
+    x_BI[0, 0] = 9e34
+    exact_BO = torch.ops.zoo.lp_dist_reference(x_BI.double(), w_OI.double(), p)
+    found, reference = (relative(y, exact_BO) / ULP for y in both("lp_dist", x_BI, w_OI, p))
+    assert found <= 2 * max(reference, 1)
+
+
+@pytest.mark.parametrize("p", [31.5, 48.0, 64.0, 100.0])
+@pytest.mark.parametrize("size", [1e14, 1e20, 1e30])
+def test_gradients_stay_right_where_those_from_above_are_huge(p, size):
+    x_BI, w_OI = operands((16, 8, 32))
+    grad_BO = size * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    y_BO = torch.ops.zoo.lp_dist_reference(x_BI, w_OI, p)
+    arguments = grad_BO, x_BI, w_OI, y_BO, p, True, True
+    for found, reference in zip(*both("lp_dist_backward", *arguments), strict=True):
+        torch.testing.assert_close(found, reference, rtol=1e-3, atol=1e-5 * size)

@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.op_cases import both, operands, same_bits, seeds
+from tests.op_cases import both, operands, random_edges, same_bits, seeds
+from zoo.errors import UsageError
+from zoo.ops import linf_dist
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
@@ -225,3 +227,57 @@ def test_half_precision_is_the_reference_s_to_the_bit(dtype):
             *((r,) if isinstance(r, Tensor) else r for r in (found, expected)), strict=True
         )
         assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in tensors), name
+
+
+# -------------------------------------------------------------------------- what must not be given
+
+
+def wrong_calls() -> dict[str, tuple[str, tuple]]:
+    """Calls past zoo.ops, each of which would have a kernel read or write where it must not."""
+    x_BI, w_OI = operands((4, 5, 8))
+    grad_BO, at_BO = torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.int32)
+    edges = random_edges((4, 5, 8))
+    return {
+        "features differ": ("linf_dist", (x_BI, w_OI[:, :7])),
+        "features differ at finite p": ("lp_dist", (x_BI, w_OI[:, :7], 8.0)),
+        "types differ": ("linf_dist", (x_BI.double(), w_OI)),
+        "no features": ("linf_dist_argmax", (x_BI[:, :0], w_OI[:, :0])),
+        "one dimension": ("linf_dist", (x_BI[0], w_OI)),
+        "boxes differ": ("linf_dist_bounds", (x_BI, x_BI[:3], w_OI)),
+        "a winner beyond": ("linf_dist_backward", (grad_BO, x_BI, w_OI, at_BO + 8)),
+        "a winner before": ("linf_dist_backward", (grad_BO, x_BI, w_OI, at_BO - 1)),
+        "winners in int64": ("linf_dist_backward", (grad_BO, x_BI, w_OI, at_BO.long())),
+        "a small gradient": (
+            "lp_dist_backward",
+            (grad_BO[:1, :1], x_BI, w_OI, grad_BO[:1, :1], 8.0, True, True),
+        ),
+        "too many order statistics": ("sort_dist_at", (x_BI, w_OI, 9)),
+        "weights in float64": ("sort_dist", (x_BI, w_OI, torch.ones(2).double())),
+        "values in float64": ("linf_dist_sparse", (x_BI, edges[0].double(), *edges[1:])),
+        "indices in int64": ("linf_dist_sparse", (x_BI, edges[0], edges[1].long(), edges[2])),
+    }
+
+
+@pytest.mark.parametrize("why", wrong_calls())
+def test_a_call_past_the_checks_of_python_is_refused_by_the_kernel_s_own(why):
+    name, arguments = wrong_calls()[why]
+    with pytest.raises(RuntimeError, match=f"{name}: "):
+        getattr(torch.ops.zoo, name)(*arguments)
+
+
+def test_autocast_does_not_let_types_pass_that_it_does_not_cast():
+    x_BI, w_OI = operands((4, 5, 8))
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(UsageError, match="both must"):
+        linf_dist(x_BI.double(), w_OI)
+
+
+@pytest.mark.parametrize("p", [8.0, 40.5])
+def test_operands_that_are_not_contiguous_have_gradients_as_torch_expects_them(p):
+    x_BI, w_OI = operands((4, 5, 8))
+    x_BI, w_OI = x_BI.T.contiguous().T, w_OI.T.contiguous().T
+    y_BO = torch.ops.zoo.lp_dist(x_BI, w_OI, p)
+    torch.library.opcheck(
+        torch.ops.zoo.lp_dist_backward.default, (y_BO, x_BI, w_OI, y_BO, p, True, True)
+    )
+    y_BO, at_BO = torch.ops.zoo.linf_dist_argmax(x_BI, w_OI)
+    torch.library.opcheck(torch.ops.zoo.linf_dist_backward.default, (y_BO, x_BI, w_OI, at_BO))

@@ -45,8 +45,11 @@ def check_operands(op: str, *inputs_BI: Tensor, w_OI: Tensor) -> None:
                 f"got {tuple(x_BI.shape)} and {tuple(w_OI.shape)}"
             )
         # Under autocast the dispatcher casts both to float32 after this check.
-        cast = torch.is_autocast_enabled(x_BI.device.type)
-        if (x_BI.dtype != w_OI.dtype and not cast) or x_BI.device != w_OI.device:
+        agree = x_BI.dtype == w_OI.dtype or (
+            torch.float64 not in (x_BI.dtype, w_OI.dtype)
+            and torch.is_autocast_enabled(x_BI.device.type)
+        )
+        if not agree or x_BI.device != w_OI.device:
             raise UsageError(
                 f"{op}: x is {x_BI.dtype} on {x_BI.device}, w is {w_OI.dtype} on {w_OI.device}; "
                 "both must agree"

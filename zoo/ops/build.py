@@ -126,7 +126,7 @@ def find_compiler() -> list[str]:
         ZooError: there is none.
     """
     named = shlex.split(os.environ.get("CXX") or "")
-    candidates = [named] if named else [["c++"], ["g++"], ["clang++"]]
+    candidates = [named] if named else [["c++"], ["g++"]]
     for command in candidates:
         if shutil.which(command[0]):
             return command

@@ -87,14 +87,14 @@ def _linf_dist_backward(
     """Scatter sign(x - w) * grad to the winning coordinate of each pair."""
     at_BO = at_BO.long()
     signed_BO = grad_BO * winner_sign(x_BI, w_OI, at_BO)
-    grad_x_BI = torch.zeros_like(x_BI).scatter_add_(1, at_BO, signed_BO)
-    grad_w_OI = torch.zeros_like(w_OI).scatter_add_(1, at_BO.T, -signed_BO.T)
+    grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(1, at_BO, signed_BO)
+    grad_w_OI = w_OI.new_zeros(w_OI.shape).scatter_add_(1, at_BO.T, -signed_BO.T)
     return grad_x_BI, grad_w_OI
 
 
 @_linf_dist_backward.register_fake
 def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, at_BO: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x_BI), torch.empty_like(w_OI)
+    return x_BI.new_empty(x_BI.shape), w_OI.new_empty(w_OI.shape)
 
 
 def first_index(values_boI: Tensor, extreme_bo: Tensor) -> Tensor:

@@ -154,8 +154,10 @@ def _linf_dist_sparse_backward(
     difference_BO = x_BI.gather(1, at_BO) - value_E[edge_BO]
     sign_BO = torch.where(difference_BO.isnan(), difference_BO, difference_BO.sign())
     entry_BO = grad_BO * sign_BO
-    grad_x_BI = torch.zeros_like(x_BI).scatter_add_(1, at_BO, entry_BO)
-    grad_value_E = torch.zeros_like(value_E).index_add_(0, edge_BO.flatten(), -entry_BO.flatten())
+    grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(1, at_BO, entry_BO)
+    grad_value_E = value_E.new_zeros(value_E.shape).index_add_(
+        0, edge_BO.flatten(), -entry_BO.flatten()
+    )
     return grad_x_BI, grad_value_E
 
 
@@ -163,7 +165,7 @@ def _linf_dist_sparse_backward(
 def _(
     grad_BO: Tensor, x_BI: Tensor, value_E: Tensor, index_E: Tensor, edge_BO: Tensor
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x_BI), torch.empty_like(value_E)
+    return x_BI.new_empty(x_BI.shape), value_E.new_empty(value_E.shape)
 
 
 def _save(ctx, inputs, output) -> None:

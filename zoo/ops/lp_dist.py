@@ -75,8 +75,8 @@ def _(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
 def _lp_dist_backward(
     grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float, of_x: bool, of_w: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of x and w; one that is not asked for comes back as zeros, uncomputed."""
-    grad_x_BI, grad_w_OI = torch.zeros_like(x_BI), torch.zeros_like(w_OI)
+    """Gradients of x and w; one that is not asked for may come back as zeros, uncomputed."""
+    grad_x_BI, grad_w_OI = x_BI.new_zeros(x_BI.shape), w_OI.new_zeros(w_OI.shape)
     for b, o in blocks(x_BI, w_OI):
         ratio_boI = difference(x_BI[b], w_OI[o])
         # y is at least the largest |x - w|, as the sum behind it is at least 1: a ratio is at most
@@ -94,7 +94,7 @@ def _lp_dist_backward(
 def _(
     grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float, of_x: bool, of_w: bool
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x_BI), torch.empty_like(w_OI)
+    return x_BI.new_empty(x_BI.shape), w_OI.new_empty(w_OI.shape)
 
 
 def _save(ctx, inputs, output) -> None:

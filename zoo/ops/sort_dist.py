@@ -123,10 +123,10 @@ def _sort_dist_backward(
     difference_BOK = x_BOK - w_BOK
     sign_BOK = torch.where(difference_BOK.isnan(), difference_BOK, difference_BOK.sign())
     entry_BOK = grad_BO[..., None] * v_K * sign_BOK
-    grad_x_BI = torch.zeros_like(x_BI).scatter_add_(
+    grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(
         1, at_BM, rearrange(entry_BOK, "b o k -> b (o k)")
     )
-    grad_w_OI = torch.zeros_like(w_OI).scatter_add_(
+    grad_w_OI = w_OI.new_zeros(w_OI.shape).scatter_add_(
         1, at_ON, -rearrange(entry_BOK, "b o k -> o (b k)")
     )
     return grad_x_BI, grad_w_OI
@@ -134,7 +134,7 @@ def _sort_dist_backward(
 
 @_sort_dist_backward.register_fake
 def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x_BI), torch.empty_like(w_OI)
+    return x_BI.new_empty(x_BI.shape), w_OI.new_empty(w_OI.shape)
 
 
 def _save(ctx, inputs, output) -> None:

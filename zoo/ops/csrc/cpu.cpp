@@ -1,4 +1,6 @@
 // The ops' CPU kernels, registered with torch by its stable ABI: one build serves every later torch.
+//
+// What a kernel must not be given is refused here, for callers that go past zoo.ops.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -19,10 +21,51 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using zoo::Shape;
 
+// ---------------------------------------------------------------------------------------------- checks
+
+template <class T> const T* in(const Tensor& tensor) { return static_cast<const T*>(tensor.const_data_ptr()); }
+template <class T> T* out(const Tensor& tensor) { return static_cast<T*>(tensor.mutable_data_ptr()); }
+
+// Both of the same type, (B, I) and (O, I) with I >= 1; made contiguous.
+Shape checked(const char* op, Tensor& x_BI, Tensor& w_OI) {
+    const bool fit = x_BI.dim() == 2 && w_OI.dim() == 2 && x_BI.size(1) == w_OI.size(1) && x_BI.size(1) >= 1 &&
+                     x_BI.scalar_type() == w_OI.scalar_type();
+    STD_TORCH_CHECK(fit, op, ": needs x (B, I) and w (O, I) of one type, with I >= 1");
+    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    return {x_BI.size(0), w_OI.size(0), w_OI.size(1)};
+}
+
+// Of this type and size; made contiguous.
+void check(const char* op, Tensor& tensor, ScalarType type, int64_t rows, int64_t columns) {
+    const bool fit = tensor.dim() == 2 && tensor.size(0) == rows && tensor.size(1) == columns;
+    STD_TORCH_CHECK(fit && tensor.scalar_type() == type, op, ": an operand has another shape or type than its op gives it");
+    tensor = torch::stable::contiguous(tensor);
+}
+
+// Edges may come from a file: none may make a kernel read where it must not.
+Shape checked_edges(const char* op, Tensor& x_BI, Tensor& value_E, Tensor& index_E, Tensor& start) {
+    bool fit = x_BI.dim() == 2 && value_E.dim() == 1 && index_E.dim() == 1 && start.dim() == 1 &&
+               value_E.scalar_type() == x_BI.scalar_type() && index_E.scalar_type() == ScalarType::UInt16 &&
+               start.scalar_type() == ScalarType::Int;
+    STD_TORCH_CHECK(fit, op, ": needs x (B, I), values and uint16 indices (E,), int32 starts (O + 1,)");
+    x_BI = torch::stable::contiguous(x_BI), value_E = torch::stable::contiguous(value_E);
+    index_E = torch::stable::contiguous(index_E), start = torch::stable::contiguous(start);
+    const int64_t num_edges = index_E.numel(), num_out = start.numel() - 1, num_in = x_BI.size(1);
+    const uint16_t* index = in<uint16_t>(index_E);
+    const int32_t* starts = in<int32_t>(start);
+    fit = num_out >= 1 && value_E.numel() == num_edges && starts[0] == 0 && starts[num_out] == num_edges;
+    for (int64_t o = 0; fit && o < num_out; o++) fit = starts[o] < starts[o + 1];
+    for (int64_t e = 0; fit && e < num_edges; e++) fit = index[e] < num_in;
+    STD_TORCH_CHECK(fit, op, ": edges that are not those of a layer with ", num_in, " inputs");
+    return {x_BI.size(0), num_out, num_in};
+}
+
+// ------------------------------------------------------------------------------------------- dispatch
+
 // Kernels decide by comparisons, in which NaN is lost. The reference takes what is not finite, and
 // every type but float and double.
 template <class T> bool all_within(const Tensor& tensor, T limit) {
-    const T* values = static_cast<const T*>(tensor.const_data_ptr());
+    const T* values = in<T>(tensor);
     const int64_t count = tensor.numel();
     int32_t outside[16] = {};
     int64_t k = 0;
@@ -64,31 +107,36 @@ template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) {
     return {first(stack), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
-Shape shape_of(const Tensor& x_BI, const Tensor& w_OI) { return {x_BI.size(0), w_OI.size(0), w_OI.size(1)}; }
-
-bool is_empty(Shape shape) { return shape.b == 0 || shape.o == 0; }
-
 // Runs a kernel's loop on torch's own threads.
 void parallel(int64_t count, void* context, zoo::Body body) {
     torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 
-template <class T> const T* in(const Tensor& tensor) { return static_cast<const T*>(tensor.const_data_ptr()); }
-template <class T> T* out(const Tensor& tensor) { return static_cast<T*>(tensor.mutable_data_ptr()); }
-
-// f(kernels, T()) for the tensor's type.
-template <class F> void for_type(const Tensor& tensor, F f) {
+// f(kernels, T()) for the tensor's type, unless there is no pair.
+template <class F> void run(const Tensor& tensor, Shape shape, F f) {
+    if (shape.b == 0 || shape.o == 0) return;
     if (tensor.scalar_type() == ScalarType::Float) f(zoo::floats, float());
     else f(zoo::doubles, double());
 }
 
+Tensor new_BO(const Tensor& like, Shape shape) { return torch::stable::new_empty(like, {shape.b, shape.o}); }
+
+// Of x and of w; without pairs nothing is written, and they are 0.
+std::tuple<Tensor, Tensor> new_gradients(const Tensor& x_BI, const Tensor& w_OI, Shape shape) {
+    const bool empty = shape.b == 0 || shape.o == 0;
+    const auto make = [&](const Tensor& like, int64_t rows) {
+        return empty ? torch::stable::new_zeros(like, {rows, shape.i}) : torch::stable::new_empty(like, {rows, shape.i});
+    };
+    return {make(x_BI, shape.b), make(w_OI, shape.o)};
+}
+
+// ------------------------------------------------------------------------------------------------ ops
+
 Tensor linf_dist(Tensor x_BI, Tensor w_OI) {
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    const Shape shape = checked("linf_dist", x_BI, w_OI);
     if (!native(x_BI, w_OI)) return first(reference("linf_dist", x_BI, w_OI));
-    const Shape shape = shape_of(x_BI, w_OI);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return y_BO;
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const Tensor y_BO = new_BO(x_BI, shape);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.linf(shape, in<T>(x_BI), in<T>(w_OI), out<T>(y_BO), parallel);
     });
@@ -96,13 +144,11 @@ Tensor linf_dist(Tensor x_BI, Tensor w_OI) {
 }
 
 std::tuple<Tensor, Tensor> linf_dist_argmax(Tensor x_BI, Tensor w_OI) {
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    const Shape shape = checked("linf_dist_argmax", x_BI, w_OI);
     if (!native(x_BI, w_OI)) return both(reference("linf_dist_argmax", x_BI, w_OI));
-    const Shape shape = shape_of(x_BI, w_OI);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    Tensor at_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
-    if (is_empty(shape)) return {y_BO, at_BO};
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const Tensor y_BO = new_BO(x_BI, shape);
+    const Tensor at_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.linf_argmax(shape, in<T>(x_BI), in<T>(w_OI), out<T>(y_BO), out<int32_t>(at_BO), parallel);
     });
@@ -110,31 +156,32 @@ std::tuple<Tensor, Tensor> linf_dist_argmax(Tensor x_BI, Tensor w_OI) {
 }
 
 std::tuple<Tensor, Tensor> linf_dist_backward(Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor at_BO) {
-    grad_BO = torch::stable::contiguous(grad_BO), at_BO = torch::stable::contiguous(at_BO);
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native(grad_BO, x_BI, w_OI)) return both(reference("linf_dist_backward", grad_BO, x_BI, w_OI, at_BO));
-    const Shape shape = shape_of(x_BI, w_OI);
-    Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
-    Tensor grad_w_OI = torch::stable::new_zeros(w_OI, {shape.o, shape.i});
-    if (is_empty(shape)) return {grad_x_BI, grad_w_OI};
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const char* op = "linf_dist_backward";
+    const Shape shape = checked(op, x_BI, w_OI);
+    check(op, grad_BO, x_BI.scalar_type(), shape.b, shape.o);
+    check(op, at_BO, ScalarType::Int, shape.b, shape.o);
+    bool inside = true;
+    for (int64_t pair = 0; pair < shape.b * shape.o; pair++)
+        inside &= uint32_t(in<int32_t>(at_BO)[pair]) < uint64_t(shape.i);
+    STD_TORCH_CHECK(inside, op, ": a winning coordinate is none of the ", shape.i);
+    if (!native(grad_BO, x_BI, w_OI)) return both(reference(op, grad_BO, x_BI, w_OI, at_BO));
+    const auto [grad_x_BI, grad_w_OI] = new_gradients(x_BI, w_OI, shape);
+    run(x_BI, shape, [&, x_out = grad_x_BI, w_out = grad_w_OI](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.linf_backward(
-            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<int32_t>(at_BO), out<T>(grad_x_BI),
-            out<T>(grad_w_OI), parallel);
+            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<int32_t>(at_BO), out<T>(x_out), out<T>(w_out),
+            parallel);
     });
     return {grad_x_BI, grad_w_OI};
 }
 
 std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Tensor w_OI) {
-    lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
-    w_OI = torch::stable::contiguous(w_OI);
-    if (!native(lower_BI, upper_BI, w_OI)) return both(reference("linf_dist_bounds", lower_BI, upper_BI, w_OI));
-    const Shape shape = shape_of(lower_BI, w_OI);
-    Tensor lower_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
-    Tensor upper_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return {lower_BO, upper_BO};
-    for_type(lower_BI, [&](const auto& kernels, auto t) {
+    const char* op = "linf_dist_bounds";
+    const Shape shape = checked(op, lower_BI, w_OI);
+    check(op, upper_BI, lower_BI.scalar_type(), shape.b, shape.i);
+    if (!native(lower_BI, upper_BI, w_OI)) return both(reference(op, lower_BI, upper_BI, w_OI));
+    const Tensor lower_BO = new_BO(lower_BI, shape), upper_BO = new_BO(lower_BI, shape);
+    run(lower_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.linf_bounds(
             shape, in<T>(lower_BI), in<T>(upper_BI), in<T>(w_OI), out<T>(lower_BO), out<T>(upper_BO), parallel);
@@ -143,108 +190,87 @@ std::tuple<Tensor, Tensor> linf_dist_bounds(Tensor lower_BI, Tensor upper_BI, Te
 }
 
 Tensor lp_dist(Tensor x_BI, Tensor w_OI, double p) {
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    const Shape shape = checked("lp_dist", x_BI, w_OI);
     if (!native_at_finite_p(x_BI, w_OI)) return first(reference("lp_dist", x_BI, w_OI, p));
-    const Shape shape = shape_of(x_BI, w_OI);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return y_BO;
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const Tensor y_BO = new_BO(x_BI, shape);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.lp(shape, in<T>(x_BI), in<T>(w_OI), p, out<T>(y_BO), parallel);
     });
     return y_BO;
 }
 
+// One evaluation of the powers serves both gradients: leaving one out would save little.
 std::tuple<Tensor, Tensor> lp_dist_backward(
     Tensor grad_BO, Tensor x_BI, Tensor w_OI, Tensor y_BO, double p, bool of_x, bool of_w) {
-    grad_BO = torch::stable::contiguous(grad_BO), y_BO = torch::stable::contiguous(y_BO);
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
-    if (!native_at_finite_p(grad_BO, x_BI, w_OI, y_BO))
-        return both(reference("lp_dist_backward", grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w));
-    const Shape shape = shape_of(x_BI, w_OI);
-    // One evaluation of the powers serves both gradients: leaving one out would save little.
-    Tensor grad_x_BI = torch::stable::new_zeros(x_BI, {shape.b, shape.i});
-    Tensor grad_w_OI = torch::stable::new_zeros(w_OI, {shape.o, shape.i});
-    if (is_empty(shape)) return {grad_x_BI, grad_w_OI};
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const char* op = "lp_dist_backward";
+    const Shape shape = checked(op, x_BI, w_OI);
+    check(op, grad_BO, x_BI.scalar_type(), shape.b, shape.o);
+    check(op, y_BO, x_BI.scalar_type(), shape.b, shape.o);
+    // Gradients are multiplied by up to 2^63 on the way.
+    if (!native_at_finite_p(x_BI, w_OI, y_BO) || !all_within(grad_BO, 1e15f, 1e15))
+        return both(reference(op, grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w));
+    const auto [grad_x_BI, grad_w_OI] = new_gradients(x_BI, w_OI, shape);
+    run(x_BI, shape, [&, x_out = grad_x_BI, w_out = grad_w_OI](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.lp_backward(
-            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<T>(y_BO), p, out<T>(grad_x_BI), out<T>(grad_w_OI),
-            parallel);
+            shape, in<T>(grad_BO), in<T>(x_BI), in<T>(w_OI), in<T>(y_BO), p, out<T>(x_out), out<T>(w_out), parallel);
     });
     return {grad_x_BI, grad_w_OI};
 }
 
+void check_order(const char* op, int64_t num_k, Shape shape) {
+    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, op, ": needs 1 <= K <= I, got K = ", num_k);
+}
+
 Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    const Shape shape = checked("sort_dist", x_BI, w_OI);
+    STD_TORCH_CHECK(v_K.scalar_type() == ScalarType::Float && v_K.dim() == 1, "sort_dist: needs float32 weights (K,)");
     v_K = torch::stable::contiguous(v_K);
-    STD_TORCH_CHECK(v_K.scalar_type() == ScalarType::Float, "sort_dist: weights must be float32");
+    check_order("sort_dist", v_K.numel(), shape);
     if (!native(x_BI, w_OI)) return first(reference("sort_dist", x_BI, w_OI, v_K));
-    const Shape shape = shape_of(x_BI, w_OI);
-    const int64_t num_k = v_K.size(0);
-    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, "sort_dist: needs 1 <= K <= I, got K = ", num_k);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return y_BO;
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const Tensor y_BO = new_BO(x_BI, shape);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<float>(v_K), int(num_k), out<T>(y_BO), parallel);
+        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<float>(v_K), int(v_K.numel()), out<T>(y_BO), parallel);
     });
     return y_BO;
 }
 
 Tensor sort_dist_at(Tensor x_BI, Tensor w_OI, int64_t num_k) {
-    x_BI = torch::stable::contiguous(x_BI), w_OI = torch::stable::contiguous(w_OI);
+    const Shape shape = checked("sort_dist_at", x_BI, w_OI);
+    check_order("sort_dist_at", num_k, shape);
     if (!native(x_BI, w_OI)) return first(reference("sort_dist_at", x_BI, w_OI, num_k));
-    const Shape shape = shape_of(x_BI, w_OI);
-    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, "sort_dist_at: needs 1 <= K <= I, got K = ", num_k);
-    Tensor at_BOK = torch::stable::new_empty(x_BI, {shape.b, shape.o, num_k}, ScalarType::Int);
-    if (is_empty(shape)) return at_BOK;
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const Tensor at_BOK = torch::stable::new_empty(x_BI, {shape.b, shape.o, num_k}, ScalarType::Int);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
         kernels.sorted_at(shape, in<T>(x_BI), in<T>(w_OI), int(num_k), out<int32_t>(at_BOK), parallel);
     });
     return at_BOK;
 }
 
-// Edges may come from a file: none may make a kernel read where it must not.
-void check_edges(int64_t num_in, const Tensor& value_E, const Tensor& index_E, const Tensor& start) {
-    const int64_t num_edges = index_E.numel(), num_out = start.numel() - 1;
-    const uint16_t* index = in<uint16_t>(index_E);
-    const int32_t* starts = in<int32_t>(start);
-    bool fit = num_out >= 1 && value_E.numel() == num_edges && starts[0] == 0 && starts[num_out] == num_edges;
-    for (int64_t o = 0; fit && o < num_out; o++) fit = starts[o] < starts[o + 1];
-    for (int64_t e = 0; fit && e < num_edges; e++) fit = index[e] < num_in;
-    STD_TORCH_CHECK(fit, "linf_dist_sparse: edges that are not those of a layer with ", num_in, " inputs");
-}
-
 Tensor linf_dist_sparse(Tensor x_BI, Tensor value_E, Tensor index_E, Tensor start) {
-    x_BI = torch::stable::contiguous(x_BI), value_E = torch::stable::contiguous(value_E);
-    index_E = torch::stable::contiguous(index_E), start = torch::stable::contiguous(start);
-    if (!native(x_BI, value_E)) return first(reference("linf_dist_sparse", x_BI, value_E, index_E, start));
-    const Shape shape{x_BI.size(0), start.numel() - 1, x_BI.size(1)};
-    check_edges(shape.i, value_E, index_E, start);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return y_BO;
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const char* op = "linf_dist_sparse";
+    const Shape shape = checked_edges(op, x_BI, value_E, index_E, start);
+    if (!native(x_BI, value_E)) return first(reference(op, x_BI, value_E, index_E, start));
+    const Tensor y_BO = new_BO(x_BI, shape);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.linf_sparse(
+        kernels.linf_edges(
             shape, in<T>(x_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start), out<T>(y_BO), parallel);
     });
     return y_BO;
 }
 
 std::tuple<Tensor, Tensor> linf_dist_sparse_argmax(Tensor x_BI, Tensor value_E, Tensor index_E, Tensor start) {
-    x_BI = torch::stable::contiguous(x_BI), value_E = torch::stable::contiguous(value_E);
-    index_E = torch::stable::contiguous(index_E), start = torch::stable::contiguous(start);
-    if (!native(x_BI, value_E)) return both(reference("linf_dist_sparse_argmax", x_BI, value_E, index_E, start));
-    const Shape shape{x_BI.size(0), start.numel() - 1, x_BI.size(1)};
-    check_edges(shape.i, value_E, index_E, start);
-    Tensor y_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o});
-    Tensor edge_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
-    if (is_empty(shape)) return {y_BO, edge_BO};
-    for_type(x_BI, [&](const auto& kernels, auto t) {
+    const char* op = "linf_dist_sparse_argmax";
+    const Shape shape = checked_edges(op, x_BI, value_E, index_E, start);
+    if (!native(x_BI, value_E)) return both(reference(op, x_BI, value_E, index_E, start));
+    const Tensor y_BO = new_BO(x_BI, shape);
+    const Tensor edge_BO = torch::stable::new_empty(x_BI, {shape.b, shape.o}, ScalarType::Int);
+    run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.linf_sparse_argmax(
+        kernels.linf_edges_argmax(
             shape, in<T>(x_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start), out<T>(y_BO),
             out<int32_t>(edge_BO), parallel);
     });
@@ -253,19 +279,15 @@ std::tuple<Tensor, Tensor> linf_dist_sparse_argmax(Tensor x_BI, Tensor value_E, 
 
 std::tuple<Tensor, Tensor> linf_dist_sparse_bounds(
     Tensor lower_BI, Tensor upper_BI, Tensor value_E, Tensor index_E, Tensor start) {
-    lower_BI = torch::stable::contiguous(lower_BI), upper_BI = torch::stable::contiguous(upper_BI);
-    value_E = torch::stable::contiguous(value_E), index_E = torch::stable::contiguous(index_E);
-    start = torch::stable::contiguous(start);
+    const char* op = "linf_dist_sparse_bounds";
+    const Shape shape = checked_edges(op, lower_BI, value_E, index_E, start);
+    check(op, upper_BI, lower_BI.scalar_type(), shape.b, shape.i);
     if (!native(lower_BI, upper_BI, value_E))
-        return both(reference("linf_dist_sparse_bounds", lower_BI, upper_BI, value_E, index_E, start));
-    const Shape shape{lower_BI.size(0), start.numel() - 1, lower_BI.size(1)};
-    check_edges(shape.i, value_E, index_E, start);
-    Tensor lower_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
-    Tensor upper_BO = torch::stable::new_empty(lower_BI, {shape.b, shape.o});
-    if (is_empty(shape)) return {lower_BO, upper_BO};
-    for_type(lower_BI, [&](const auto& kernels, auto t) {
+        return both(reference(op, lower_BI, upper_BI, value_E, index_E, start));
+    const Tensor lower_BO = new_BO(lower_BI, shape), upper_BO = new_BO(lower_BI, shape);
+    run(lower_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.linf_sparse_bounds(
+        kernels.linf_edges_bounds(
             shape, in<T>(lower_BI), in<T>(upper_BI), in<T>(value_E), in<uint16_t>(index_E), in<int32_t>(start),
             out<T>(lower_BO), out<T>(upper_BO), parallel);
     });

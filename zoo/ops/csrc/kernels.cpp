@@ -1,14 +1,14 @@
 // The kernels, compiled apart from the headers of torch and for one instruction set.
 #include "linf.h"
+#include "linf_edges.h"
 #include "lp.h"
 #include "sort.h"
-#include "sparse.h"
 
 namespace zoo {
 
 #define ZOO_KERNELS(T)                                                                              \
     {linf<T>, linf_argmax<T>, linf_backward<T>, linf_bounds<T>, lp<T>, lp_backward<T>, sorted<T>, \
-     sorted_at<T>, linf_sparse<T>, linf_sparse_argmax<T>, linf_sparse_bounds<T>}
+     sorted_at<T>, linf_edges<T>, linf_edges_argmax<T>, linf_edges_bounds<T>}
 extern const Kernels<float> floats = ZOO_KERNELS(float);
 extern const Kernels<double> doubles = ZOO_KERNELS(double);
 

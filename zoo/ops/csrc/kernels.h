@@ -1,7 +1,8 @@
 // What the kernels offer, and what they need from their caller.
 //
-// Names: B batch, O out features, I in features. Operands are row-major and contiguous, x_BI and
-// w_OI finite.
+// Names: B batch, O out features, I in features, all at least 1, and 1 <= K <= I. Operands are row-major
+// and contiguous, x_BI and w_OI finite; at finite p at most 1e35 in size (1e300 in double), gradients
+// 1e15. at_BO is in [0, I). Outputs are written in full.
 #pragma once
 
 #include <cstdint>
@@ -30,12 +31,12 @@ template <class T> struct Kernels {
         Parallel);
     void (*sorted)(Shape, const T* x_BI, const T* w_OI, const float* v_K, int num_k, T* y_BO, Parallel);
     void (*sorted_at)(Shape, const T* x_BI, const T* w_OI, int num_k, int32_t* at_BOK, Parallel);
-    void (*linf_sparse)(
+    void (*linf_edges)(
         Shape, const T* x_BI, const T* value_E, const uint16_t* index_E, const int32_t* start, T* y_BO, Parallel);
-    void (*linf_sparse_argmax)(
+    void (*linf_edges_argmax)(
         Shape, const T* x_BI, const T* value_E, const uint16_t* index_E, const int32_t* start, T* y_BO,
         int32_t* edge_BO, Parallel);
-    void (*linf_sparse_bounds)(
+    void (*linf_edges_bounds)(
         Shape, const T* lower_BI, const T* upper_BI, const T* value_E, const uint16_t* index_E, const int32_t* start,
         T* lower_BO, T* upper_BO, Parallel);
 };

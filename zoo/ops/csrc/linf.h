@@ -82,10 +82,10 @@ void linf_backward(
             for (int64_t o = 0; o < shape.o; o++) grad_x[b * shape.i + at[b * shape.o + o]] += signed_grad(b, o);
     });
     // Neighbouring columns share cache lines of at and grad.
-    constexpr int64_t kBlock = 16;
-    each_range(parallel, ceil_div(shape.o, kBlock), [&](int64_t begin, int64_t end) {
+    constexpr int64_t kOutputs = 16;
+    each_range(parallel, ceil_div(shape.o, kOutputs), [&](int64_t begin, int64_t end) {
         for (int64_t block = begin; block < end; block++) {
-            const int64_t o0 = block * kBlock, o1 = smaller(o0 + kBlock, shape.o);
+            const int64_t o0 = block * kOutputs, o1 = smaller(o0 + kOutputs, shape.o);
             memset(grad_w + o0 * shape.i, 0, (o1 - o0) * shape.i * sizeof(T));
             for (int64_t b = 0; b < shape.b; b++)
                 for (int64_t o = o0; o < o1; o++) grad_w[o * shape.i + at[b * shape.o + o]] -= signed_grad(b, o);
@@ -132,17 +132,7 @@ void linf_bounds(
                     store_some<T>(upper_out + at, max(upper_max[r][c], -lower_min[r][c]), shape.o - o);
                 }
         };
-        for (int64_t g = begin; g < end;) {
-            const bool wide = g + kGroups <= end;
-            int64_t b = 0;
-            for (; b + kPairs <= shape.b; b += kPairs)
-                if (wide) tile(b, g, Count<kPairs>{}, Count<kGroups>{});
-                else tile(b, g, Count<kPairs>{}, Count<1>{});
-            for (; b < shape.b; b++)
-                if (wide) tile(b, g, Count<1>{}, Count<kGroups>{});
-                else tile(b, g, Count<1>{}, Count<1>{});
-            g += wide ? kGroups : 1;
-        }
+        each_tile_of<kPairs, kGroups>(0, shape.b, begin, end, tile);
     });
 }
 

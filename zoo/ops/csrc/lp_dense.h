@@ -33,7 +33,7 @@ ZOO_INLINE void scaled_tile(const Operands<T>& a, Tile tile, double p, T unscale
     sweep_max<T>(most, x, shape.i, w, a.columns.width, shape.i);
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++)
-            scale[r][c] = power_of_two_below(max(most[r][c], splat(kSmallest<T>)), inverse[r][c]);
+            scale[r][c] = scale_to_half(max(most[r][c], splat(kSmallest<T>)), inverse[r][c]);
     sweep_sum<T>(
         sum, x, shape.i, w, a.columns.width, shape.i,
         [&](V<T> sum, V<T> d, int r, int c) ZOO_LAMBDA { return sum + abs<T>(power(d * scale[r][c])); });
@@ -58,16 +58,18 @@ void lp_scaled(Shape shape, const T* x, const T* w, double p, T* y, Parallel par
 
 // P = p whole and even. Powers at a scale common to all pairs: nothing is known of a pair beforehand.
 template <int P> void lp_products(Shape shape, const float* x, const float* w, float* y, Parallel parallel) {
-    // No |x - w| exceeds the sum; the scale is a power of two, so that scaling rounds nothing.
+    // No |x - w| exceeds the sum; scaling by a power of two rounds nothing.
     int exponent;
     std::frexp(largest(x, shape.b * shape.i) + largest(w, shape.o * shape.i), &exponent);
+    // Far from 1 some operands would lose digits or the scale be no number.
+    if (exponent < -100 || exponent > 24) return lp_scaled(shape, x, w, P, y, parallel, Product<P>{});
     const float scale = std::ldexp(1.0f, -exponent), unscale = std::ldexp(1.0f, exponent);
     const Buffer<float> x_scaled(shape.b * shape.i), w_scaled(shape.o * shape.i);
     for (int64_t k = 0; k < shape.b * shape.i; k++) x_scaled.get()[k] = x[k] * scale;
     for (int64_t k = 0; k < shape.o * shape.i; k++) w_scaled.get()[k] = w[k] * scale;
     const Columns<float> columns(w_scaled.get(), shape.o, shape.i, parallel);
     const Operands<float> operands{shape, x_scaled.get(), columns, y};
-    constexpr float kTooSmall = 8e-28f;  // 2^-90: terms below 2^-126 are lost, 2^-36 of the sum each
+    constexpr float kTooSmall = 8e-28f;  // 2^-90: lost terms are below 2^-126, and a million of them below a rounding
     each_tile<float>(parallel, shape.b, columns.groups, 0, [&](Tile tile, auto rows, auto cols, float*) {
         constexpr int R = decltype(rows)::value, C = decltype(cols)::value, N = kLanes<float>;
         const FlushToZero flush;

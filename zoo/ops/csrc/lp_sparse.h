@@ -36,6 +36,7 @@ template <class T> class Terms {
     }
 
     void flush() {
+        store(ratio_ + count_, V<T>{});  // the rest of the last vector
         for (int k = 0; k < count_; k += kLanes<T>) store(term_ + k, power_(load(ratio_ + k)));
         for (int k = 0; k < count_; k++) sums_[pair_[k]] += term_[k];
         count_ = 0;
@@ -46,7 +47,7 @@ template <class T>
 void lp_sparse(Shape shape, const T* x, const T* w, double p, T* y, Parallel parallel) {
     const Columns<T> columns(w, shape.o, shape.i, parallel);
     const Rows<T> x_rows(x, shape.b, shape.i), w_rows(w, shape.o, shape.i);
-    const int64_t chunks = columns.width / kPiece<T>;
+    const int64_t chunks = ceil_div(shape.i, kPiece<T>);
     // Terms below this share of the largest add up to less than a quarter of a rounding of y.
     const double quarter = (std::log2(p / double(shape.i)) - kMantissa<T> - 2) / p;
     const T share = T(std::exp2(quarter < -1 / p ? quarter : -1 / p));
@@ -163,6 +164,8 @@ template <class T> class Entries {
     }
 
     void flush() {
+        store(ratio_ + count_, V<T>{});  // the rest of the last vector
+        store(grad_ + count_, V<T>{});
         for (int k = 0; k < count_; k += kLanes<T>) store(grad_ + k, load(grad_ + k) * power_(load(ratio_ + k)));
         for (int k = 0; k < count_; k++) {
             grad_x_B_[b_[k] + feature_[k]] += grad_[k];
@@ -182,7 +185,7 @@ void lp_backward_sparse(
     const int64_t groups = columns.groups;
     const Buffer<T> thresholds(shape.b * groups * N);
     fill_thresholds(shape, groups, grad, y, p - 1, thresholds.get(), parallel);
-    each_range(parallel, columns.width / kPiece<T>, [&](int64_t begin, int64_t end) {
+    each_range(parallel, ceil_div(shape.i, kPiece<T>), [&](int64_t begin, int64_t end) {
         const FlushToZero flush;
         const Buffer<T> grad_x_buffer(shape.b * kPiece<T>), grad_w_buffer(shape.o * kPiece<T>);
         T *grad_x_B = grad_x_buffer.get(), *grad_w_O = grad_w_buffer.get();
@@ -208,17 +211,7 @@ void lp_backward_sparse(
                         }
                     }
             };
-            for (int64_t g = 0; g < groups;) {
-                const bool wide = g + kColumns <= groups;
-                int64_t b = 0;
-                for (; b + kRows <= shape.b; b += kRows)
-                    if (wide) tile(b, g, Count<kRows>{}, Count<kColumns>{});
-                    else tile(b, g, Count<kRows>{}, Count<1>{});
-                for (; b < shape.b; b++)
-                    if (wide) tile(b, g, Count<1>{}, Count<kColumns>{});
-                    else tile(b, g, Count<1>{}, Count<1>{});
-                g += wide ? kColumns : 1;
-            }
+            each_tile_of<kRows, kColumns>(0, shape.b, 0, groups, tile);
             entries.flush();
             for (int64_t b = 0; b < shape.b; b++)
                 memcpy(grad_x + b * shape.i + i, grad_x_B + b * kPiece<T>, count * sizeof(T));

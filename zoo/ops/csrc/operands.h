@@ -31,7 +31,9 @@ template <class T> class Buffer {
 
   public:
     explicit Buffer(int64_t size) : data_(static_cast<T*>(aligned_alloc(64, round_up(size * sizeof(T) + 64, 64)))) {
-        if (data_ == nullptr) abort();  // as the allocator of the system promises memory until it kills
+        if (data_ != nullptr) return;
+        fprintf(stderr, "zoo: no memory left for a kernel's %lld numbers\n", static_cast<long long>(size));
+        abort();  // other threads are under way, and nothing can be thrown past them
     }
     ~Buffer() { free(data_); }
     Buffer(const Buffer&) = delete;

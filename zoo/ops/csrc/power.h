@@ -1,4 +1,4 @@
-// Powers t^q of ratios 0 <= t <= 1, and roots of their sums.
+// Powers t^q, of ratios that are 1 at most where they count, and roots of their sums.
 #pragma once
 
 #include "simd.h"
@@ -43,7 +43,7 @@ ZOO_INLINE V<float> log2_near_1(V<float> m) {
     return fma(high, z4, fma(b, z2, a)) * z;
 }
 
-// 2^v for v <= 120, and 2^-126 below -126: a minimax fit of relative error 2^-29.
+// 2^v for v < 128, and 2^-126 below -126: a minimax fit of relative error 2^-29.
 ZOO_INLINE V<float> exp2(V<float> v) {
     constexpr float q[] = {1.0f,           0.6931472057f,  0.2402264689f,  0.05550328777f,
                            0.009618489003f, 0.001339993132f, 0.0001534580191f};
@@ -110,13 +110,13 @@ ZOO_INLINE V<double> root(V<double> sum, double p) {
 // ---------------------------------------------------------------------------------- scales and quotients
 
 // The power of two s for which 0.5 <= m * s < 1, and its inverse: scaling by them rounds nothing.
-ZOO_INLINE V<float> power_of_two_below(V<float> m, V<float>& inverse) {
+ZOO_INLINE V<float> scale_to_half(V<float> m, V<float>& inverse) {
     const VI<float> biased = ((VI<float>)m >> 23);
     inverse = (V<float>)((biased + 1) << 23);
     return (V<float>)((253 - biased) << 23);
 }
 
-ZOO_INLINE V<double> power_of_two_below(V<double> m, V<double>& inverse) {
+ZOO_INLINE V<double> scale_to_half(V<double> m, V<double>& inverse) {
     const VI<double> biased = ((VI<double>)m >> 52);
     inverse = (V<double>)((biased + 1) << 52);
     return (V<double>)((2045 - biased) << 52);

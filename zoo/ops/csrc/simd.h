@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -75,7 +76,7 @@ ZOO_INLINE V<float> max(V<float> a, V<float> b) { return (V<float>)_mm512_max_ps
 ZOO_INLINE V<double> max(V<double> a, V<double> b) { return (V<double>)_mm512_max_pd((__m512d)a, (__m512d)b); }
 ZOO_INLINE V<float> min(V<float> a, V<float> b) { return (V<float>)_mm512_min_ps((__m512)a, (__m512)b); }
 ZOO_INLINE V<double> min(V<double> a, V<double> b) { return (V<double>)_mm512_min_pd((__m512d)a, (__m512d)b); }
-// Maximum of absolute values without sign, in one instruction.
+// Maximum of absolute values without sign, in one instruction: 11 asks for the larger size, sign cleared.
 ZOO_INLINE V<float> abs_max(V<float> a, V<float> b) { return (V<float>)_mm512_range_ps((__m512)a, (__m512)b, 11); }
 ZOO_INLINE V<double> abs_max(V<double> a, V<double> b) { return (V<double>)_mm512_range_pd((__m512d)a, (__m512d)b, 11); }
 ZOO_INLINE V<float> fma(V<float> a, V<float> b, V<float> c) { return (V<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }

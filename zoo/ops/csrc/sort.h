@@ -9,7 +9,7 @@
 namespace {
 
 // The K largest of a vector of pairs, top[k] from the largest down, and where they were first seen.
-template <class T> struct Largest {
+template <class T> struct TopK {
     int num_k;
     V<T>* top;
     VI<T>* at;  // null: not wanted
@@ -50,7 +50,7 @@ void each_largest(Shape shape, const T* x, const T* w, int num_k, bool where, Pa
     const Columns<T> columns(w, shape.o, shape.i, parallel);
     each_range(parallel, columns.groups * shape.b, [&](int64_t begin, int64_t end) {
         const Buffer<T> top(num_k * kLanes<T>), at(num_k * kLanes<T>);
-        Largest<T> largest{num_k, reinterpret_cast<V<T>*>(top.get()), where ? reinterpret_cast<VI<T>*>(at.get()) : nullptr};
+        TopK<T> largest{num_k, reinterpret_cast<V<T>*>(top.get()), where ? reinterpret_cast<VI<T>*>(at.get()) : nullptr};
         for (int64_t task = begin; task < end; task++) {
             const int64_t g = task / shape.b, b = task % shape.b;
             const T *x_b = x + b * shape.i, *w_g = columns[g];
@@ -64,7 +64,7 @@ void each_largest(Shape shape, const T* x, const T* w, int num_k, bool where, Pa
 
 template <class T>
 void sorted(Shape shape, const T* x, const T* w, const float* v, int num_k, T* y, Parallel parallel) {
-    each_largest<T>(shape, x, w, num_k, false, parallel, [&](int64_t b, int64_t o, const Largest<T>& largest) {
+    each_largest<T>(shape, x, w, num_k, false, parallel, [&](int64_t b, int64_t o, const TopK<T>& largest) {
         V<T> sum = largest.top[0] * T(v[0]);
         for (int k = 1; k < num_k; k++) sum += largest.top[k] * T(v[k]);
         store_some<T>(y + b * shape.o + o, sum, shape.o - o);
@@ -74,7 +74,7 @@ void sorted(Shape shape, const T* x, const T* w, const float* v, int num_k, T* y
 // Features of the K largest, [b][o][k].
 template <class T>
 void sorted_at(Shape shape, const T* x, const T* w, int num_k, int32_t* at, Parallel parallel) {
-    each_largest<T>(shape, x, w, num_k, true, parallel, [&](int64_t b, int64_t o, const Largest<T>& largest) {
+    each_largest<T>(shape, x, w, num_k, true, parallel, [&](int64_t b, int64_t o, const TopK<T>& largest) {
         const int64_t count = smaller(kLanes<T>, shape.o - o);
         for (int64_t lane = 0; lane < count; lane++)
             for (int k = 0; k < num_k; k++)

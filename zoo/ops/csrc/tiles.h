@@ -11,29 +11,37 @@ struct Tile {
     int64_t b, g;
 };
 
+// visit(b, g, Count<rows>, Count<columns>) for tiles of at most R x C that cover rows [b0, b1) and
+// groups [g0, g1).
+template <int R, int C, class F>
+ZOO_INLINE void each_tile_of(int64_t b0, int64_t b1, int64_t g0, int64_t g1, F visit) {
+    for (int64_t g = g0; g < g1;) {
+        const bool wide = g + C <= g1;
+        int64_t b = b0;
+        for (; b + R <= b1; b += R)
+            if (wide) visit(b, g, Count<R>{}, Count<C>{});
+            else visit(b, g, Count<R>{}, Count<1>{});
+        for (; b < b1; b++)
+            if (wide) visit(b, g, Count<1>{}, Count<C>{});
+            else visit(b, g, Count<1>{}, Count<1>{});
+        g += wide ? C : 1;
+    }
+}
+
 // visit(Tile, Count<rows>, Count<columns>, scratch) for tiles that cover B x groups, on all threads,
 // each of which has `scratch` vectors of its own.
 template <class T, class F>
 void each_tile(Parallel parallel, int64_t num_b, int64_t groups, int64_t scratch_size, F visit) {
     // Row blocks large enough to reuse the columns from cache, small enough to share among threads.
-    constexpr int64_t kBlock = 8 * kRows;
-    const int64_t blocks = ceil_div(num_b, kBlock), stripes = ceil_div(groups, kColumns);
+    constexpr int64_t kRowsOfTask = 8 * kRows;
+    const int64_t blocks = ceil_div(num_b, kRowsOfTask), stripes = ceil_div(groups, kColumns);
     each_range(parallel, blocks * stripes, [&](int64_t begin, int64_t end) {
-        const Buffer<T> buffer(scratch_size * kLanes<T>);
-        T* scratch = buffer.get();
+        const Buffer<T> scratch(scratch_size * kLanes<T>);
         for (int64_t task = begin; task < end; task++) {
-            const int64_t g0 = task / blocks * kColumns, b0 = task % blocks * kBlock;
-            const int64_t b1 = smaller(b0 + kBlock, num_b), g1 = smaller(g0 + kColumns, groups);
-            int64_t b = b0;
-            if (g1 - g0 == kColumns) {
-                for (; b + kRows <= b1; b += kRows) visit(Tile{b, g0}, Count<kRows>{}, Count<kColumns>{}, scratch);
-                for (; b < b1; b++) visit(Tile{b, g0}, Count<1>{}, Count<kColumns>{}, scratch);
-            } else {
-                for (int64_t g = g0; g < g1; g++) {
-                    for (b = b0; b + kRows <= b1; b += kRows) visit(Tile{b, g}, Count<kRows>{}, Count<1>{}, scratch);
-                    for (; b < b1; b++) visit(Tile{b, g}, Count<1>{}, Count<1>{}, scratch);
-                }
-            }
+            const int64_t g = task / blocks * kColumns, b = task % blocks * kRowsOfTask;
+            each_tile_of<kRows, kColumns>(
+                b, smaller(b + kRowsOfTask, num_b), g, smaller(g + kColumns, groups),
+                [&](int64_t b, int64_t g, auto rows, auto cols) { visit(Tile{b, g}, rows, cols, scratch.get()); });
         }
     });
 }

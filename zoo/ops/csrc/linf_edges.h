@@ -32,12 +32,12 @@ template <class T, int G> class Outputs {
     }
 };
 
-constexpr int kBlock = 4;  // groups of rows that share the reading of an edge
+constexpr int kGroupsOfTask = 4;  // groups of rows that share the reading of an edge
 
 template <class T>
-void linf_sparse(
+void linf_edges(
     Shape shape, const T* x, const T* value, const uint16_t* index, const int32_t* start, T* y, Parallel parallel) {
-    constexpr int N = kLanes<T>, G = kBlock;
+    constexpr int N = kLanes<T>, G = kGroupsOfTask;
     const Columns<T, G> rows(x, shape.b, shape.i, parallel);
     each_range(parallel, rows.groups / G, [&](int64_t begin, int64_t end) {
         for (int64_t block = begin; block < end; block++) {
@@ -62,7 +62,7 @@ void linf_sparse(
 
 // As above, with the first edge that wins.
 template <class T>
-void linf_sparse_argmax(
+void linf_edges_argmax(
     Shape shape, const T* x, const T* value, const uint16_t* index, const int32_t* start, T* y, int32_t* edge,
     Parallel parallel) {
     constexpr int N = kLanes<T>;
@@ -88,10 +88,10 @@ void linf_sparse_argmax(
 }
 
 template <class T>
-void linf_sparse_bounds(
+void linf_edges_bounds(
     Shape shape, const T* lower, const T* upper, const T* value, const uint16_t* index, const int32_t* start,
     T* lower_out, T* upper_out, Parallel parallel) {
-    constexpr int N = kLanes<T>, G = kBlock;
+    constexpr int N = kLanes<T>, G = kGroupsOfTask;
     const Columns<T, G> lowers(lower, shape.b, shape.i, parallel), uppers(upper, shape.b, shape.i, parallel);
     each_range(parallel, lowers.groups / G, [&](int64_t begin, int64_t end) {
         for (int64_t block = begin; block < end; block++) {
