@@ -3,7 +3,8 @@
     python benchmarks/epoch.py linf_dist_mlp5.mnist_eps0.3_small --width 1024 --images 60000
 
 A few training steps are timed at each exponent of the schedule (forward, backward, optimiser, on
-random images) and weighted by the share of epochs that is spent there.
+random images) and weighted by the share of epochs that is spent there. Random weights leave large p
+little to do; with --run the weights are those of a finished run, the images those it trained on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import datetime
 import math
 import os
 import platform
-import resource
+import re
 import shlex
 import statistics
 import sys
@@ -24,11 +25,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from zoo.data.load import load_data
 from zoo.layers import LpDist, MeanShift
 from zoo.ops import native
 from zoo.recipes import load_recipe
+from zoo.runs import trained_net
 from zoo.schedules import Staircase
-from zoo.training.environment import _cpu_name
+from zoo.training import RunFolder
+from zoo.training.environment import cpu_name
 
 _GRID = 2000  # points of progress at which the schedule is read
 _TARGET = 8e9  # pairs a second, forward and backward, that a fast kernel should reach
@@ -38,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
     parser.add_argument("--width", type=int)
+    parser.add_argument("--run", help="a finished run folder, whose weights and images to take")
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--steps", type=int, default=5, help="timed at each exponent")
     parser.add_argument("--real", action="store_true", help="the exponential behind a staircase")
@@ -46,10 +51,16 @@ def main() -> None:
     share = schedule_shares(recipe, real=arguments.real)
     width = arguments.width or recipe.model.arguments["width"]
     torch.manual_seed(0)
-    before = peak_bytes()
-    net, optimizer, x_BCHW = build(recipe, width)
+    # Threads, libraries and the kernels are there before memory is counted.
+    step_seconds(*build(recipe, 16), p=1000, steps=1)
+    before = resident("VmRSS")
+    if arguments.run:
+        net, optimizer, x_BCHW = trained(arguments.run)
+        width = net.num_features
+    else:
+        net, optimizer, x_BCHW = build(recipe, width)
     pairs = sum(layer.weight.numel() for layer in net.modules() if isinstance(layer, LpDist))
-    print(f"machine  {_cpu_name()}, {torch.get_num_threads()} threads, {native.describe()}")
+    print(f"machine  {cpu_name()}, {torch.get_num_threads()} threads, {native.describe()}")
     print(f"         torch {torch.__version__}, {platform.system()}, {datetime.date.today()}")
     print(f"command  python {shlex.join(sys.argv)}")
     print(f"net      width {width}, batch {recipe.batch_size}, {pairs:,} pairs an image")
@@ -66,7 +77,7 @@ def main() -> None:
     rate = pairs * arguments.images / epoch / 1e9
     print(f"| **all** | | **{1e3 * mean:.1f}** | **{rate:.1f}** |\n")
     print(f"{epoch:.1f} s an epoch of {arguments.images:,} images, goal {goal:.1f} s")
-    report_memory(net, x_BCHW, peak_bytes() - before)
+    report_memory(net, x_BCHW, resident("VmHWM") - before)
 
 
 def schedule_shares(recipe, *, real: bool) -> dict[float, float]:
@@ -91,8 +102,19 @@ def build(recipe, width: int):
     sizes = {"num_classes": 10, "in_chans": 1, "img_size": 28}
     arguments = recipe.model.arguments | {"width": width, "mean": 0.1307, "std": 0.3081}
     net = timm.create_model(recipe.model.name, **sizes, **arguments)
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3, betas=(0.9, 0.99), eps=1e-10)
-    return net.train(), optimizer, torch.rand(recipe.batch_size, 1, 28, 28)
+    return net.train(), adam(net, 1e-3), torch.rand(recipe.batch_size, 1, 28, 28)
+
+
+def trained(folder: str):
+    """The net of a finished run, steps too small to change it, and its first training images."""
+    run = RunFolder.open(folder)
+    train = load_data(run.recipe.data, "train")
+    net = trained_net(run, train).train()
+    return net, adam(net, 1e-9), train.batch(torch.arange(run.recipe.batch_size))[0]
+
+
+def adam(net: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(net.parameters(), lr, betas=(0.9, 0.99), eps=1e-10)
 
 
 def step_seconds(net, optimizer, x_BCHW, p: float, steps: int) -> float:
@@ -110,9 +132,10 @@ def step_seconds(net, optimizer, x_BCHW, p: float, steps: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def peak_bytes() -> int:
-    """High-water mark of the resident set."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident(field: str) -> int:
+    """VmRSS, what is resident now, or VmHWM, what was at most, in bytes; Linux only."""
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+    return 1024 * int(found[1]) if found else 0
 
 
 def report_memory(net, x_BCHW, used: int) -> None:

@@ -32,7 +32,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "timm": timm.__version__,
         "accelerate": accelerate.__version__,
         "device": device.type,
-        "processor": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
+        "processor": torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "ops": "torch reference" if on_gpu else describe(),
@@ -49,7 +49,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Model of the processor, as the system calls it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             lines = [line for line in file if line.startswith("model name")]

@@ -7,7 +7,9 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -62,11 +64,14 @@ Shape checked_edges(const char* op, Tensor& x_BI, Tensor& value_E, Tensor& index
 
 // ------------------------------------------------------------------------------------------- dispatch
 
+// Runs a kernel's loop on torch's own threads.
+void parallel(int64_t count, void* context, zoo::Body body) {
+    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
+}
+
 // Kernels decide by comparisons, in which NaN is lost. The reference takes what is not finite, and
 // every type but float and double.
-template <class T> bool all_within(const Tensor& tensor, T limit) {
-    const T* values = in<T>(tensor);
-    const int64_t count = tensor.numel();
+template <class T> bool all_within(const T* values, int64_t count, T limit) {
     int32_t outside[16] = {};
     int64_t k = 0;
     for (; k + 16 <= count; k += 16)
@@ -74,6 +79,17 @@ template <class T> bool all_within(const Tensor& tensor, T limit) {
     for (; k < count; k++) outside[0] |= !(std::fabs(values[k]) <= limit);
     for (int lane = 1; lane < 16; lane++) outside[0] |= outside[lane];
     return !outside[0];
+}
+
+template <class T> bool all_within(const Tensor& tensor, T limit) {
+    constexpr int64_t kBlock = 1 << 15;  // worth a thread's while
+    std::atomic<bool> within = true;
+    const int64_t count = tensor.numel(), blocks = (count + kBlock - 1) / kBlock;
+    torch::stable::parallel_for(0, blocks, 4, [&](int64_t begin, int64_t end) {
+        const int64_t from = begin * kBlock, to = std::min(end * kBlock, count);
+        if (!all_within(in<T>(tensor) + from, to - from, limit)) within = false;
+    });
+    return within;
 }
 
 bool all_within(const Tensor& tensor, float limit, double limit_double) {
@@ -105,11 +121,6 @@ template <class Stack> Tensor first(const Stack& stack) { return torch::stable::
 
 template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) {
     return {first(stack), torch::stable::detail::to<Tensor>(stack[1])};
-}
-
-// Runs a kernel's loop on torch's own threads.
-void parallel(int64_t count, void* context, zoo::Body body) {
-    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) { body(context, begin, end); });
 }
 
 // f(kernels, T()) for the tensor's type, unless there is no pair.
@@ -161,8 +172,8 @@ std::tuple<Tensor, Tensor> linf_dist_backward(Tensor grad_BO, Tensor x_BI, Tenso
     check(op, grad_BO, x_BI.scalar_type(), shape.b, shape.o);
     check(op, at_BO, ScalarType::Int, shape.b, shape.o);
     bool inside = true;
-    for (int64_t pair = 0; pair < shape.b * shape.o; pair++)
-        inside &= uint32_t(in<int32_t>(at_BO)[pair]) < uint64_t(shape.i);
+    const int32_t* at = in<int32_t>(at_BO);
+    for (int64_t pair = 0; pair < shape.b * shape.o; pair++) inside &= 0 <= at[pair] && at[pair] < shape.i;
     STD_TORCH_CHECK(inside, op, ": a winning coordinate is none of the ", shape.i);
     if (!native(grad_BO, x_BI, w_OI)) return both(reference(op, grad_BO, x_BI, w_OI, at_BO));
     const auto [grad_x_BI, grad_w_OI] = new_gradients(x_BI, w_OI, shape);

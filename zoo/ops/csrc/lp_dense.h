@@ -64,10 +64,9 @@ template <int P> void lp_products(Shape shape, const float* x, const float* w, f
     // Far from 1 some operands would lose digits or the scale be no number.
     if (exponent < -100 || exponent > 24) return lp_scaled(shape, x, w, P, y, parallel, Product<P>{});
     const float scale = std::ldexp(1.0f, -exponent), unscale = std::ldexp(1.0f, exponent);
-    const Buffer<float> x_scaled(shape.b * shape.i), w_scaled(shape.o * shape.i);
+    const Buffer<float> x_scaled(shape.b * shape.i);
     for (int64_t k = 0; k < shape.b * shape.i; k++) x_scaled.get()[k] = x[k] * scale;
-    for (int64_t k = 0; k < shape.o * shape.i; k++) w_scaled.get()[k] = w[k] * scale;
-    const Columns<float> columns(w_scaled.get(), shape.o, shape.i, parallel);
+    const Columns<float> columns(w, shape.o, shape.i, parallel, scale);
     const Operands<float> operands{shape, x_scaled.get(), columns, y};
     constexpr float kTooSmall = 8e-28f;  // 2^-90: lost terms are below 2^-126, and a million of them below a rounding
     each_tile<float>(parallel, shape.b, columns.groups, 0, [&](Tile tile, auto rows, auto cols, float*) {

@@ -62,29 +62,29 @@ template <class T> class Rows {
 
 // Rows transposed in groups of a vector, G groups side by side:
 // lane l of [block][feature i][group k] is rows[(block * G + k) * lanes + l][i].
-// Features are padded to whole chunks and rows to whole blocks, with 0.
+// Features are padded to whole chunks and rows to whole blocks, with 0; values are multiplied by `scale`.
 template <class T, int G = 1> class Columns {
     static constexpr int N = kLanes<T>;
     Buffer<T> buffer_;
 
-    static void fill(T* to, const T* from, int64_t rows, int64_t num_i, int64_t width) {
+    static void fill(T* to, const T* from, int64_t rows, int64_t num_i, int64_t width, T scale) {
         int64_t i = 0;
         if (rows == N)
             for (; i + N <= num_i; i += N) {
                 V<T> square[N];
                 for (int lane = 0; lane < N; lane++) square[lane] = load(from + lane * num_i + i);
                 transpose<T>(square);
-                for (int lane = 0; lane < N; lane++) store(to + (i + lane) * G * N, square[lane]);
+                for (int lane = 0; lane < N; lane++) store<T>(to + (i + lane) * G * N, square[lane] * scale);
             }
         for (int64_t left = i; left < width; left++) store(to + left * G * N, V<T>{});
         for (; i < num_i; i++)
-            for (int64_t lane = 0; lane < rows; lane++) to[i * G * N + lane] = from[lane * num_i + i];
+            for (int64_t lane = 0; lane < rows; lane++) to[i * G * N + lane] = from[lane * num_i + i] * scale;
     }
 
   public:
     const int64_t groups, width;
 
-    Columns(const T* rows, int64_t count, int64_t num_i, Parallel parallel)
+    Columns(const T* rows, int64_t count, int64_t num_i, Parallel parallel, T scale = 1)
         : buffer_(round_up(count, G * N) * round_up(num_i, kChunk)),
           groups(ceil_div(count, G * N) * G),
           width(round_up(num_i, kChunk)) {
@@ -92,7 +92,7 @@ template <class T, int G = 1> class Columns {
             for (int64_t g = begin; g < end; g++) {
                 const int64_t first = g * N, here = first < count ? smaller(N, count - first) : 0;
                 T* to = buffer_.get() + (g / G * width * G + g % G) * N;
-                fill(to, rows + (here ? first * num_i : 0), here, num_i, width);
+                fill(to, rows + (here ? first * num_i : 0), here, num_i, width, scale);
             }
         });
     }
