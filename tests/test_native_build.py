@@ -156,9 +156,7 @@ def test_without_a_compiler_the_ops_work_and_one_warning_says_why(home, monkeypa
 def test_a_machine_without_any_compiler_is_told_which_were_looked_for(home, monkeypatch):
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        ZooError, match=r"no C\+\+ compiler \(c\+\+ or g\+\+\) in PATH"
-    ):
+    with pytest.raises(ZooError, match=r"no C\+\+ compiler \(c\+\+ or g\+\+\) in PATH"):
         build()
     assert not home.exists()
 
