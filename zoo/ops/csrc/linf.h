@@ -21,11 +21,12 @@ template <class T> void linf(Shape shape, const T* x, const T* w, T* y, Parallel
 
 // First feature of a chunk in which |x - w| = y.
 template <class T> ZOO_INLINE int32_t first_in_chunk(const T* x, const T* w, T y) {
-    for (int v = 0; v < kChunk / kLanes<T>; v++) {
-        const uint32_t hit = equal<T>(abs<T>(load(x + v * kLanes<T>) - load(w + v * kLanes<T>)), splat(y));
-        if (hit) return v * kLanes<T> + __builtin_ctz(hit);
-    }
-    return 0;  // not reached: the chunk holds the maximum
+    // All of them, as a branch on each vector would be guessed wrong half of the time.
+    uint64_t hits = 0;
+#pragma GCC unroll 16
+    for (int v = 0; v < kChunk; v += kLanes<T>)
+        hits |= uint64_t(equal<T>(abs<T>(load(x + v) - load(w + v)), splat(y))) << v;
+    return __builtin_ctzll(hits);
 }
 
 // Only the first chunk that reaches the maximum is kept on the way; its features are searched after.
