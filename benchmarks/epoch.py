@@ -14,7 +14,6 @@ import datetime
 import math
 import os
 import platform
-import re
 import shlex
 import statistics
 import sys
@@ -23,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from memory import status
 from torch import nn
 
 from zoo.data.load import load_data
@@ -30,7 +30,6 @@ from zoo.layers import LpDist, MeanShift
 from zoo.ops import native
 from zoo.recipes import load_recipe
 from zoo.runs import trained_net
-from zoo.schedules import Staircase
 from zoo.training import RunFolder
 from zoo.training.environment import cpu_name
 
@@ -45,15 +44,14 @@ def main() -> None:
     parser.add_argument("--run", help="a finished run folder, whose weights and images to take")
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--steps", type=int, default=5, help="timed at each exponent")
-    parser.add_argument("--real", action="store_true", help="the exponential behind a staircase")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    share = schedule_shares(recipe, real=arguments.real)
+    share = schedule_shares(recipe)
     width = arguments.width or recipe.model.arguments["width"]
     torch.manual_seed(0)
     # Threads, libraries and the kernels are there before memory is counted.
     step_seconds(*build(recipe, 16), p=1000, steps=1)
-    before = resident("VmRSS")
+    before = status("VmRSS")
     if arguments.run:
         net, optimizer, x_BCHW = trained(arguments.run)
         width = net.num_features
@@ -77,17 +75,12 @@ def main() -> None:
     rate = pairs * arguments.images / epoch / 1e9
     print(f"| **all** | | **{1e3 * mean:.1f}** | **{rate:.1f}** |\n")
     print(f"{epoch:.1f} s an epoch of {arguments.images:,} images, goal {goal:.1f} s")
-    report_memory(net, x_BCHW, resident("VmHWM") - before)
+    report_memory(net, x_BCHW, 1024 * (status("VmHWM") - before))
 
 
-def schedule_shares(recipe, *, real: bool) -> dict[float, float]:
+def schedule_shares(recipe) -> dict[float, float]:
     """Share of the epochs at each exponent; a smooth schedule is read in 16 places."""
-    schedule = recipe.schedules.p
-    if real and isinstance(schedule, Staircase):
-        schedule = super(Staircase, schedule)
-        values = [schedule.__call__(i / _GRID) for i in range(_GRID)]
-    else:
-        values = [schedule(i / _GRID) for i in range(_GRID)]
+    values = [recipe.schedules.p(i / _GRID) for i in range(_GRID)]
     if len(set(values)) > 40:
         ends = range(0, _GRID, _GRID // 16)
         values = [values[min(i + _GRID // 32, _GRID - 1)] for i in ends]
@@ -130,12 +123,6 @@ def step_seconds(net, optimizer, x_BCHW, p: float, steps: int) -> float:
         optimizer.step()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])
-
-
-def resident(field: str) -> int:
-    """VmRSS, what is resident now, or VmHWM, what was at most, in bytes; Linux only."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-    return 1024 * int(found[1]) if found else 0
 
 
 def report_memory(net, x_BCHW, used: int) -> None:

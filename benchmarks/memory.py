@@ -53,16 +53,16 @@ def _peak(row: Row, size: Size, threads: int) -> float | None:
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what was freed before must not serve the call
         Path("/proc/self/clear_refs").write_text("5")  # the mark falls to what is resident now
-        before = _status("VmRSS")
+        before = status("VmRSS")
         result = call()
-        peak = _status("VmHWM") - before
+        peak = status("VmHWM") - before
     except (OSError, AttributeError):
         return None
     del result
     return peak / 1024
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
     """A line of /proc/self/status, in KiB."""
     found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
     return int(found[1]) if found else 0

@@ -70,18 +70,6 @@ constexpr int kProductRows = kMany ? 4 : 2, kProductColumns = 2;
 
 // Each runs `steps` steps, and has `vectors` pairs of a vector in a step.
 
-struct Maxima {
-    static constexpr int R = kMany ? 4 : 3, C = kMany ? 4 : 2, vectors = R * C;
-    ROOF_LOOP void operator()(int64_t steps) const {
-        V<float> w[C], most[R * C];
-        fill(w, 0), fill(most, 0);
-        repeat<R, C>(steps, [&](int r, int c, V<float> x) ZOO_LAMBDA {
-            most[r * C + c] = abs_max(most[r * C + c], x - w[c]);
-        });
-        keep(most);
-    }
-};
-
 struct Ends {
     static constexpr int R = kMany ? 2 : 1, C = 2, vectors = R * C;
     ROOF_LOOP void operator()(int64_t steps) const {
@@ -180,7 +168,11 @@ template <int N> int products() {
     return count;
 }
 
-Result maxima(double seconds) { return measure(seconds, kAbsMax ? 1 + kAbsMax : 0, kMaxima, Maxima{}); }
+Result maxima(double seconds) {
+    const auto add = [](V<float> most, V<float> d) ZOO_LAMBDA { return abs_max(most, d); };
+    return measure(
+        seconds, kAbsMax ? 1 + kAbsMax : 0, kMaxima, Forward<decltype(add), kMany ? 4 : 3, kMany ? 4 : 2>{add});
+}
 
 template <int P> Result products_of(Kind kind, double seconds) {
     if (kind == kForward) {

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Debug, Json, Quiet, Verbose
+from zoo.cli.options import Debug, Json, Quiet, Verbose, Weights
 
 
 def prune(
     model: Annotated[str, typer.Argument(help="A name from zoo list, or a weight folder.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the weight folder. Default: the zoo's own.")
-    ] = None,
+    out: Weights = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Drop edges that win for no training image, certify and attack what is left, write it."""
-    from zoo.cards.card import Card
-    from zoo.cli.show import print_json, progress
+    from zoo.cli.show import print_weight_folder, progress
     from zoo.pruning import prune as write
 
     with progress(f"prune {model}", quiet=quiet) as show:
         folder = write(model, out=out, progress=show, quiet=quiet)
-    if json:
-        print_json([Card.read(folder).model_dump(mode="json")])
-    else:
-        print(folder)
+    print_weight_folder(folder, json=json)

@@ -42,6 +42,16 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+def print_weight_folder(folder: Path, *, json: bool) -> None:
+    """A weight folder that was written: its path, or its card."""
+    from zoo.cards.card import Card
+
+    if json:
+        print_json([Card.read(folder).model_dump(mode="json")])
+    else:
+        print(folder)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

@@ -33,9 +33,10 @@ def prune(model: LinfDistMLP, images: Iterable[Tensor]) -> LinfDistMLP:
     """
     if not model.folded or model.p != torch.inf or "edges" in model.config:
         raise UsageError("prune takes a folded net at p = inf that has all its edges")
-    if max(layer.weight.shape[1] for layer in _full(model)) > 2**16:
+    full = [layer for layer in model.layers if isinstance(layer, LpDistLinear)]
+    if max(layer.weight.shape[1] for layer in full) > 2**16:
         raise UsageError("prune: a layer has more than 65,536 inputs, which its edges cannot name")
-    keeps = [torch.zeros_like(layer.weight, dtype=torch.bool) for layer in _full(model)]
+    keep = {layer: torch.zeros_like(layer.weight, dtype=torch.bool) for layer in full}
     empty = True
     for x_BCHW in images:
         empty = False
@@ -43,20 +44,16 @@ def prune(model: LinfDistMLP, images: Iterable[Tensor]) -> LinfDistMLP:
         for layer in model.layers:
             if isinstance(layer, LpDistLinear):
                 _, at_BO = linf_dist_argmax(h, layer.weight)
-                keeps[_full(model).index(layer)].scatter_(1, at_BO.T.long(), True)
+                keep[layer].scatter_(1, at_BO.T.long(), True)
             h = layer(h)
     if empty:
         raise UsageError("prune needs images to see which edges win")
-    edges = [int(keep_OI.sum()) for keep_OI in keeps]
+    edges = [int(keep_OI.sum()) for keep_OI in keep.values()]
     arguments = model.config | {"folded": True, "edges": edges}
-    pruned = LinfDistMLP(len(edges), **arguments).to(_full(model)[0].weight)
+    pruned = LinfDistMLP(len(edges), **arguments).to(full[0].weight)
     new = [layer for layer in pruned.layers if isinstance(layer, PrunedLinfDistLinear)]
-    for sparse, full, keep_OI in zip(new, _full(model), keeps, strict=True):
-        assert full.bias is not None
-        sparse.set_edges(full.weight, keep_OI)
-        sparse.bias.copy_(full.bias)
+    for sparse, (old, keep_OI) in zip(new, keep.items(), strict=True):
+        assert old.bias is not None
+        sparse.set_edges(old.weight, keep_OI)
+        sparse.bias.copy_(old.bias)
     return pruned.eval()
-
-
-def _full(model: LinfDistMLP) -> list[LpDistLinear]:
-    return [layer for layer in model.layers if isinstance(layer, LpDistLinear)]

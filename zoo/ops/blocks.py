@@ -34,6 +34,11 @@ def difference(x_bI: Tensor, w_oI: Tensor) -> Tensor:
     return x_bI[:, None, :] - w_oI[None, :, :]
 
 
+def sign(difference: Tensor) -> Tensor:
+    """Sign of each difference, and NaN where it is NaN: torch's own sign of NaN is 0."""
+    return torch.where(difference.isnan(), difference, difference.sign())
+
+
 def check_operands(op: str, *inputs_BI: Tensor, w_OI: Tensor) -> None:
     """Refuse operands that no distance is defined for, before a kernel sees them."""
     if len({x_BI.shape for x_BI in inputs_BI}) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
+from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast, sign
 from zoo.ops.define import distance_op
 
 
@@ -111,8 +111,7 @@ def first_index(values_boI: Tensor, extreme_bo: Tensor) -> Tensor:
 
 def winner_sign(x_BI: Tensor, w_OI: Tensor, at_BO: Tensor) -> Tensor:
     """sign(x_bi - w_oi) at the index i = at[b, o]; NaN where the difference is."""
-    difference_BO = x_BI.gather(1, at_BO) - w_OI.gather(1, at_BO.T).T
-    return torch.where(difference_BO.isnan(), difference_BO, difference_BO.sign())
+    return sign(x_BI.gather(1, at_BO) - w_OI.gather(1, at_BO.T).T)
 
 
 def _save(ctx, inputs, output) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UsageError
+from zoo.ops.blocks import sign
 from zoo.ops.define import distance_op
 
 _BLOCK_ELEMENTS = 2**22  # of the (b, E) difference that the reference holds
@@ -151,9 +152,7 @@ def _linf_dist_sparse_backward(
 ) -> tuple[Tensor, Tensor]:
     edge_BO = edge_BO.long()
     at_BO = index_E.long()[edge_BO]
-    difference_BO = x_BI.gather(1, at_BO) - value_E[edge_BO]
-    sign_BO = torch.where(difference_BO.isnan(), difference_BO, difference_BO.sign())
-    entry_BO = grad_BO * sign_BO
+    entry_BO = grad_BO * sign(x_BI.gather(1, at_BO) - value_E[edge_BO])
     grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(1, at_BO, entry_BO)
     grad_value_E = value_E.new_zeros(value_E.shape).index_add_(
         0, edge_BO.flatten(), -entry_BO.flatten()

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from zoo.errors import UsageError
-from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
+from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast, sign
 from zoo.ops.define import distance_op
 
 
@@ -120,9 +120,7 @@ def _sort_dist_backward(
     size_b_o_k = {"b": x_BI.shape[0], "o": w_OI.shape[0], "k": len(v_K)}
     x_BOK = rearrange(x_BI.gather(1, at_BM), "b (o k) -> b o k", **size_b_o_k)
     w_BOK = rearrange(w_OI.gather(1, at_ON), "o (b k) -> b o k", **size_b_o_k)
-    difference_BOK = x_BOK - w_BOK
-    sign_BOK = torch.where(difference_BOK.isnan(), difference_BOK, difference_BOK.sign())
-    entry_BOK = grad_BO[..., None] * v_K * sign_BOK
+    entry_BOK = grad_BO[..., None] * v_K * sign(x_BOK - w_BOK)
     grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(
         1, at_BM, rearrange(entry_BOK, "b o k -> b (o k)")
     )
