@@ -83,7 +83,6 @@ def test_a_box_keeps_its_centre_and_exact_radius():
         (image([-1e-6, 0.5]), r"leave \[0, 1\]"),
         (image([1.0000001]), r"leave \[0, 1\]"),
         (image([math.inf]), r"leave \[0, 1\]"),
-        (image([0.5]).half(), "float16"),
         (image([1]).byte(), "divide by 255"),
         (image([0.5])[0], r"\(B, C, H, W\)"),
     ],

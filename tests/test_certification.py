@@ -22,11 +22,11 @@ from zoo.attacks.pgd import PGD
 from zoo.bounds.lipschitz import Lipschitz
 from zoo.certification import Certifier, certify, evaluate
 from zoo.certification.certifier import strict_argmax
-from zoo.certification.numerics import snapshot, strict_numerics
 from zoo.certification.report import COLUMNS, SAMPLE_COLUMNS
 from zoo.data.load import load_data
 from zoo.errors import FalsifiedError, UsageError
 from zoo.models import LinfDistMLP, fold
+from zoo.rounding import snapshot, strict_numerics
 
 TENTH = Fraction(1, 10)
 
@@ -194,15 +194,16 @@ def test_autocast_is_refused():
         certify(digit_net(), torch.rand(1, 1, 8, 8), torch.tensor([0]), 0.1)
 
 
-def test_half_precision_is_refused():
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype):
     with pytest.raises(UsageError, match="float16"):
-        certify(digit_net().half(), torch.rand(1, 1, 8, 8).half(), torch.tensor([0]), 0.1)
+        certify(digit_net().to(dtype), torch.rand(1, 1, 8, 8).to(dtype), torch.tensor([0]), 0.1)
 
 
 def test_strict_numerics_sets_ieee_and_restores_what_was():
     general, conv = torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision
     with strict_numerics():
-        assert set(snapshot()["fp32_precision"]) == {"ieee"}
+        assert set(snapshot()["fp32_precision"].values()) == {"ieee"}
     assert torch.backends.fp32_precision == general
     assert torch.backends.cudnn.conv.fp32_precision == conv
 

@@ -21,6 +21,7 @@ ABOVE_OPS = {"rules", "layers", "models", "objectives", "bounds", "attacks"}
 TOP = {"certification", "training", "weights", "publishing", "plots", "cli"}
 FORBIDDEN = {
     "ops": ABOVE_OPS | TOP,
+    "rounding": {"ops"} | ABOVE_OPS | TOP,
     "rules": (ABOVE_OPS - {"rules"}) | TOP,
     "layers": (ABOVE_OPS - {"rules", "layers"}) | TOP,
     "models": {"bounds", "objectives", "attacks"} | TOP,

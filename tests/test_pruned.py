@@ -26,7 +26,8 @@ from zoo.errors import IntegrityError, UsageError
 from zoo.layers import PrunedLinfDistLinear
 from zoo.models import LinfDistMLP, prune, unfold
 from zoo.ops import linf_dist, linf_dist_bounds, linf_dist_sparse, linf_dist_sparse_bounds
-from zoo.rules import Rounded, forward_error, interval, unit_roundoff
+from zoo.rounding import unit_roundoff
+from zoo.rules import Rounded, forward_error, interval
 
 # ---------------------------------------------------------------------------------------------- ops
 

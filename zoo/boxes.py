@@ -5,7 +5,6 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from zoo.eps import Eps, parse_eps, round_down, round_up
 from zoo.inputs import check_pixels
+from zoo.rounding import cast_down, cast_up, next_down, next_up
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Box:
         An attacker stays inside these; only a point of the real box refutes a certificate.
         """
         radius = round_down(self.eps)
-        lower = _cast_up(_next(self.x_BCHW.double() - radius, math.inf), self.x_BCHW.dtype)
-        upper = _cast_down(_next(self.x_BCHW.double() + radius, -math.inf), self.x_BCHW.dtype)
+        lower = cast_up(next_up(self.x_BCHW.double() - radius), self.x_BCHW.dtype)
+        upper = cast_down(next_down(self.x_BCHW.double() + radius), self.x_BCHW.dtype)
         if self.clip:
             lower, upper = lower.clamp(0, 1), upper.clamp(0, 1)
         return torch.minimum(lower, self.x_BCHW), torch.maximum(upper, self.x_BCHW)
@@ -52,32 +52,19 @@ def box(x_BCHW: Tensor, eps: Eps, clip: bool = True) -> Box:
     """Box around a batch of images.
 
     Args:
-        x_BCHW: pixels in [0, 1], float32 or float64.
+        x_BCHW: pixels in [0, 1], of a floating-point dtype.
         eps: radius in pixel units, 0.3, "8/255" or a Fraction.
         clip: cut the box to valid pixels [0, 1].
 
     Raises:
-        UsageError: eps is not in [0, 1]; pixels are NaN, outside [0, 1] or of another dtype.
+        UsageError: eps is not in [0, 1]; pixels are NaN, outside [0, 1] or integers.
     """
     radius = parse_eps(eps)
     check_pixels(x_BCHW)
     # SOUND: subtract at least eps, then step past the subtraction's own rounding.
     x = x_BCHW.double()
-    lower = _cast_down(_next(x - round_up(radius), -math.inf), x_BCHW.dtype)
-    upper = _cast_up(_next(x + round_up(radius), math.inf), x_BCHW.dtype)
+    lower = cast_down(next_down(x - round_up(radius)), x_BCHW.dtype)
+    upper = cast_up(next_up(x + round_up(radius)), x_BCHW.dtype)
     if clip:
         lower, upper = lower.clamp(0, 1), upper.clamp(0, 1)
     return Box(x_BCHW, radius, lower, upper, clip)
-
-
-def _next(x: Tensor, towards: float) -> Tensor:
-    return torch.nextafter(x, torch.full_like(x, towards))
-
-
-def _cast_down(x: Tensor, dtype: torch.dtype) -> Tensor:
-    cast = x.to(dtype)
-    return torch.where(cast.double() > x, _next(cast, -math.inf), cast)
-
-
-def _cast_up(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return -_cast_down(-x, dtype)

@@ -13,7 +13,7 @@ from zoo.errors import UsageError
 
 def check_pixels(x_BCHW: Tensor) -> None:
     """Refuse what is not a batch of images in pixel units."""
-    if x_BCHW.dtype not in (torch.float32, torch.float64):
+    if not x_BCHW.is_floating_point():
         raise UsageError(
             f"images are {x_BCHW.dtype}; give float32 or float64 pixels in [0, 1] "
             "(8-bit images: divide by 255)"

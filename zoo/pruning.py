@@ -18,7 +18,7 @@ from zoo.models import LinfDistMLP
 from zoo.models import prune as without_idle_edges
 from zoo.names import parse_name
 from zoo.paths import weights_dir
-from zoo.publishing import Claim, release
+from zoo.release import Claim, Measuring, release
 from zoo.weights import load
 
 _BATCH = 512
@@ -71,9 +71,7 @@ def prune(
         "pruned_from_sha256": card.sha256,
     }
     claim = Claim(name, card.arch, card.eps, card.bound)
-    return release(
-        pruned, claim, about, test, parent, attack=attack, progress=progress, quiet=quiet
-    )
+    return release(pruned, claim, about, test, parent, Measuring(attack, progress, quiet))
 
 
 def _images(pixels: Pixels) -> Iterator[Tensor]:

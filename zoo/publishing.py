@@ -5,32 +5,20 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
-
-import timm
-import torch
 
 from zoo.attacks import Attack
-from zoo.attacks.pgd import PGD
-from zoo.cards.card import Card, Counts, Curve, Training
+from zoo.cards.card import Card, Training
 from zoo.cards.index import enter, read_index
-from zoo.cards.page import render_page
-from zoo.certification.evaluate import evaluate
 from zoo.data.load import load_data
-from zoo.data.pixels import Pixels
-from zoo.eps import parse_eps
 from zoo.errors import UsageError
 from zoo.models import LinfDistMLP, fold
 from zoo.names import parse_name
 from zoo.paths import weights_dir
+from zoo.release import Claim, Measuring, release
 from zoo.runs import trained_net
 from zoo.training import RunFolder
-from zoo.weights import check_file, load_tensors, save_tensors, sha256_of, write_config
-
-CURVE_POINTS = 41
+from zoo.weights import check_file, save_tensors, sha256_of
 
 
 def publish(
@@ -87,93 +75,8 @@ def publish(
         "reported": recipe.reported,
     }
     claim = Claim(recipe.name, recipe.model.name, recipe.eps, recipe.bound)
-    return release(
-        fold(trained), claim, about, test, parent, attack=attack, progress=progress, quiet=quiet
-    )
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a weight folder says of itself: name, architecture, eps, and the bound that proves."""
-
-    name: str
-    arch: str
-    eps: Fraction
-    bound: str
-
-
-def release(
-    net: LinfDistMLP,
-    claim: Claim,
-    about: dict[str, Any],
-    test: Pixels,
-    parent: Path,
-    *,
-    attack: Attack | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    quiet: bool = False,
-) -> Path:
-    """Write a folded net's weights, certify and attack what was written, write and enter its card.
-
-    Args:
-        net: folded; what is measured is its file, read back.
-        about: fields of the card that say how the net came to be.
-        parent: folder that holds weight folders and index.json.
-
-    Returns:
-        The new folder, parent/<name>.
-
-    Raises:
-        FalsifiedError: an attack broke a certified image; nothing is written.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    arch_args: dict[str, Any] = net.config | {"folded": True}
-    # Beside the target, so that the finished folder appears in one rename or not at all.
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
-        folder = Path(temporary) / claim.name
-        folder.mkdir()
-        weights = folder / "model.safetensors"
-        save_tensors(net, weights)
-        written = timm.create_model(claim.arch, **arch_args).eval()
-        load_tensors(written, weights)
-        attacker = attack or PGD(steps=100, restarts=5)
-        settings = {"data": test, "bound": claim.bound, "progress": progress, "quiet": quiet}
-        report = evaluate(written, eps=claim.eps, attack=attacker, **settings)
-        end = min(2 * claim.eps, Fraction(1))
-        grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
-        curve = evaluate(written, eps=grid, attack=None, **settings)
-        row = report.rows[0]
-        card = Card(
-            **about,
-            name=claim.name,
-            arch=claim.arch,
-            arch_args=arch_args,
-            data=row.data,
-            split=row.split,
-            split_sha256=row.split_sha256,
-            eps=claim.eps,
-            clip=row.clip,
-            bound=row.bound,
-            counts=Counts(**{key: getattr(row, key) for key in Counts.model_fields}),
-            attack=row.attack,
-            curve=Curve(
-                eps=tuple(parse_eps(point.eps) for point in curve.rows),
-                n_certified=tuple(point.n_certified for point in curve.rows),
-            ),
-            dtype=row.dtype,
-            device=row.device,
-            torch=torch.__version__,
-            sha256=sha256_of(weights),
-            bytes=weights.stat().st_size,
-            params=sum(tensor.numel() for tensor in net.parameters()),
-            date=row.date,
-        )
-        write_config(folder, card)
-        (folder / "README.md").write_text(render_page(card), encoding="utf-8")
-        report.samples_to_csv(folder / "certificates.csv")
-        folder.rename(parent / claim.name)
-    enter(parent, card)
-    return parent / claim.name
+    measuring = Measuring(attack, progress, quiet)
+    return release(fold(trained), claim, about, test, parent, measuring)
 
 
 def _is_published(trained: LinfDistMLP, folder: Path) -> bool:

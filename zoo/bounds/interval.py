@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zoo.bounds.base import Bound, bounds
 from zoo.boxes import Box
 from zoo.errors import ZooError
-from zoo.rules import check_certifiable, exact, interval, outward
-from zoo.rules.interval import Widen
+from zoo.rounding import DEPLOYED, NAIVE, REAL, Reading
+from zoo.rules import check_certifiable, interval
 
 
 @bounds.register("interval")
@@ -23,26 +23,27 @@ class Interval(Bound):
     For a distance net each layer's interval is the exact image of the layer's box, so the bound is
     never below the Lipschitz one, and above it where pixels are clipped.
 
-    Sound without slack for the program itself: its operations round monotonically, so the same
-    operations on the ends of the box enclose its outputs; for the exact function each end moves one
-    unit in the last place outward after every rounded operation.
+    Sound without slack for the program of a distance net: its operations round monotonically, so
+    the same operations on the ends of the box enclose its outputs; for the exact function each end
+    moves one unit in the last place outward after every rounded operation. Affine layers, whose
+    sums have no fixed order, add the slack of zoo.rounding.sums in both senses.
     """
 
     name: ClassVar[str] = "interval"
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, exact)
+        return _margins(model, box, y_B, NAIVE)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, outward)
+        return _margins(model, box, y_B, REAL)
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, exact)
+        return _margins(model, box, y_B, DEPLOYED)
 
 
-def _margins(model: nn.Module, box: Box, y_B: Tensor, widen: Widen) -> Tensor:
+def _margins(model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
     check_certifiable(model)
-    lower_BK, upper_BK = interval(model, box.lower_BCHW, box.upper_BCHW, widen)
+    lower_BK, upper_BK = interval(model, box.lower_BCHW, box.upper_BCHW, reading)
     # SOUND: ends that cross are a bug somewhere below, and are never repaired. NaN passes on, and
     # certifies nothing.
     if bool((lower_BK > upper_BK).any()):

@@ -20,7 +20,8 @@ from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.inputs import check_pixels
 from zoo.margins import margins_of, worst
-from zoo.rules import Rounded, check_certifiable, forward_error, unit_roundoff
+from zoo.rounding import unit_roundoff
+from zoo.rules import Rounded, check_certifiable, forward_error
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Lipschitz(Bound):
         program at any x':  m - (E_y + E_k)(2 + 4 K u) - (2 + 3 K u) L eps
 
     The second holds since a rounding error is at most u times a computed magnitude, which changes
-    by at most L eps plus errors within the ball: E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while
-    K u <= 1e-3. Each is lessened by 8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64
-    arithmetic of the test itself.
+    by at most L eps + E(x) + E(x') within the ball: E(x') <= E(x) + K u (L eps + E(x) + E(x')), so
+    E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while K u <= 0.1. Each is lessened by
+    8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64 arithmetic of the test itself.
     """
 
     name: ClassVar[str] = "lipschitz"
@@ -78,8 +79,8 @@ class Lipschitz(Bound):
         """Margins of the program on any float image of the ball, and its logits at the centre."""
         logits = _logits(model, x_BCHW)
         growth = logits.num_roundings * unit_roundoff(logits.value.dtype)
-        if growth > 1e-3:
-            raise UsageError("bound lipschitz: the net is too deep for its error bound, K u > 1e-3")
+        if growth > 0.1:
+            raise UsageError("bound lipschitz: the net is too deep for its error bound, K u > 0.1")
         slope = (2 + 3 * growth) * lipschitz_constant(model)
         return _line(logits, y_B, errors=2 + 4 * growth, slope=slope), logits.value
 

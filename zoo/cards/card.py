@@ -44,6 +44,13 @@ class Curve(Strict):
         return self
 
 
+class Slack(Strict):
+    """How far rounding pushed the margins down, in logits, over all images of the split."""
+
+    mean: Number
+    largest: Number
+
+
 class Training(Strict):
     """How the weights came to be: enough to make them again.
 
@@ -80,6 +87,11 @@ class Card(Strict):
         sha256, bytes: of model.safetensors.
         split_sha256: of the test images and labels that were counted.
         curve: certified counts at 41 eps.
+        layers: the net as zoo.rules.describe gives it, for checkers that do not know this package.
+        certificates_sha256: of certificates.csv, the verdict of every image.
+        logits_sha256: of the program's logits on the whole split, in the split's order, row after
+            row, little-endian; None for a net whose sums have no fixed order.
+        numerics: the rounding settings under which everything was proved.
         pruned_from, pruned_from_sha256: the net whose edges these are, and the hash of its weight
             file; None for a net that has all its edges. `training` is then that net's.
         reported: what a paper reports for the method, in percent; not ours.
@@ -103,6 +115,11 @@ class Card(Strict):
     dtype: str
     device: str
     torch: str
+    numerics: dict[str, Any] = Field(default_factory=dict)
+    slack: Slack | None = None
+    layers: tuple[dict[str, str | int], ...] = ()
+    logits_sha256: str | None = None
+    certificates_sha256: str | None = None
     sha256: str
     bytes: int
     params: int

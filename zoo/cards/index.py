@@ -109,10 +109,19 @@ def info(name: str) -> Card:
     """
     from zoo.cards.card import Card
 
+    return Card.read(folder_of(name))
+
+
+def folder_of(name_or_path: str | Path) -> Path:
+    """Folder of a published model, or the weight folder itself.
+
+    Raises:
+        NotFoundError: no such model.
+    """
     # What is published goes first: the working directory must not decide what a name means.
-    if name not in read_index() and Path(name).is_dir():
-        return Card.read(Path(name))
-    return Card.read(published_folder(name))
+    if str(name_or_path) not in read_index() and Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    return published_folder(str(name_or_path))
 
 
 def published_folder(name: str) -> Path:

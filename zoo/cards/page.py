@@ -37,7 +37,19 @@ _PAGE = """\
 | {{ name }}, as the paper reports it | | {{ value }} |
 {% endfor %}
 
-Bound: {{ card.bound }}. Verdict of every image: `certificates.csv`.
+A: certified in real arithmetic for the published weights. B: certified for this {{ card.dtype }}
+program on every {{ card.dtype }} image in the ball. Both are checked without tolerance; the ball is
+centred at the stored pixels, and ε = {{ eps }} is exact.
+
+Bound: {{ card.bound }}. Verdict of every image: `certificates.csv`\
+{{ " (sha256 `%s`)" % card.certificates_sha256 if card.certificates_sha256 }}.
+{% if card.slack %}
+Rounding cost margins {{ "%.2g" | format(card.slack.mean) }} logits on average, \
+{{ "%.2g" | format(card.slack.largest) }} at most.
+{% endif %}
+{% if card.logits_sha256 %}
+Logits of the whole split, the same bits on every IEEE machine: sha256 `{{ card.logits_sha256 }}`.
+{% endif %}
 Weights: sha256 `{{ card.sha256 }}`, {{ card.params }} parameters, {{ card.bytes }} bytes.
 Test split: sha256 `{{ card.split_sha256 }}`.
 
@@ -53,7 +65,8 @@ report = zoo.evaluate(model)
 ## Check
 
 ```
-zoo certify {{ card.name }}
+zoo certify --check {{ card.name }}
+python tools/check_certificates.py {{ card.name }}   # its folder; numpy only, no code of the zoo
 ```
 
 ## Make again

@@ -1,13 +1,14 @@
 """A certificate: what is proved about each image of a batch at one eps.
 
-Shapes: B batch.
+Shapes: B batch, K classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,9 @@ class Certificate:
         eps: radius in pixel units, exact.
         bound: name of the bound that proved it.
         clip: whether the box was cut to [0, 1].
+        numerics: the rounding settings it was proved under (zoo.rounding.snapshot).
         labels_B: true labels.
+        logits_BK: what the deployed program gave for the images themselves.
         preds_B: the deployed program's class; -1 where two logits tie for the largest.
         naive_B: the bound is positive with rounding ignored, as papers count.
         real_B: proved (A) for the exact function of the stored weights on the real box.
@@ -36,7 +39,9 @@ class Certificate:
     eps: Fraction
     bound: str
     clip: bool
+    numerics: dict[str, Any]
     labels_B: Tensor
+    logits_BK: Tensor
     preds_B: Tensor
     naive_B: Tensor
     real_B: Tensor
@@ -81,6 +86,7 @@ class Certificate:
     def cat(parts: Sequence[Certificate]) -> Certificate:
         """One certificate for the images of several, in order."""
         first = parts[0]
+        assert all(part.numerics == first.numerics for part in parts), "one arithmetic for all"
         radius = None
         if first.radius_B is not None:
             radius = torch.cat([part.radius_B for part in parts if part.radius_B is not None])
@@ -89,4 +95,4 @@ class Certificate:
             for name, value in vars(first).items()
             if isinstance(value, Tensor) and name != "radius_B"
         }
-        return Certificate(first.eps, first.bound, first.clip, radius_B=radius, **tensors)
+        return replace(first, radius_B=radius, **tensors)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from zoo.bounds import bounds
 from zoo.certification.certificate import Certificate
-from zoo.certification.numerics import strict_numerics
 from zoo.eps import Eps, parse_eps
 from zoo.errors import UsageError
 from zoo.inputs import check_batch
 from zoo.margins import margins_of, worst
+from zoo.rounding import strict_numerics
 from zoo.rules import check_certifiable
 
 
@@ -37,6 +37,7 @@ class Certifier:
 
     def __init__(self, model: nn.Module, bound: str = "auto"):
         check_certifiable(model)
+        _check_dtype(model)
         if bound == "auto":
             card = getattr(model, "card", None)
             bound = card.bound if card is not None else getattr(model, "default_bound", "interval")
@@ -57,8 +58,9 @@ class Certifier:
         check_batch(self.model, x_BCHW, y_B)
         # A copy each time: the model may have changed since the last batch.
         model64 = copy.deepcopy(self.model).double()
-        with strict_numerics():
-            preds_B = strict_argmax(self.model(x_BCHW))
+        with strict_numerics() as numerics:
+            logits_BK = self.model(x_BCHW)
+            preds_B = strict_argmax(logits_BK)
             sweep = self.bound.sweep(self.model, model64, x_BCHW, y_B, radii, clip)
             certificates = []
             for eps, margins in zip(radii, sweep, strict=True):
@@ -72,7 +74,9 @@ class Certifier:
                         eps=eps,
                         bound=self.bound.name,
                         clip=clip,
+                        numerics=numerics,
                         labels_B=y_B,
+                        logits_BK=logits_BK,
                         preds_B=preds_B,
                         # SOUND: written so that 0 and NaN are not certified.
                         naive_B=naive_B > 0,
@@ -109,6 +113,16 @@ def certify(
         UsageError, IntegrityError: see Certifier.
     """
     return Certifier(model, bound)(x, y, [parse_eps(eps)], clip=clip)[0]
+
+
+def _check_dtype(model: nn.Module) -> None:
+    """Bounds hold in any dtype; claims are made for float32 and float64 programs only."""
+    for name, tensor in model.named_parameters():
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise UsageError(
+                f"cannot certify: {name} is {tensor.dtype}\n"
+                "  certificates are for float32 and float64 programs: call model.float()"
+            )
 
 
 def strict_argmax(logits_BK: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -85,9 +86,11 @@ def evaluate(
         ]
 
     start = time.monotonic()
+    logits = hashlib.sha256()
     certificates: list[list[Certificate]] = [[] for _ in radii]
     falsified: list[list[Tensor]] = [[] for _ in radii]
     for idx_B, found in in_batches(len(pixels), batch_size, verdicts, quiet=quiet):
+        logits.update(_little_endian(found[0][0].logits_BK))
         for i, (certificate, broken_B) in enumerate(found):
             certificates[i].append(certificate)
             falsified[i].append(broken_B)
@@ -110,10 +113,13 @@ def evaluate(
         "recipe": own.name if own else "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    whole = [Certificate.cat(parts) for parts in certificates]
     broken = [torch.cat(parts) for parts in falsified]
-    rows = [_row(one, bad_N, about) for one, bad_N in zip(whole, broken, strict=True)]
-    return Report(rows, _samples(whole[0], broken[0]))
+    rows = [
+        _row(Certificate.cat(parts), bad_N, about)
+        for parts, bad_N in zip(certificates, broken, strict=True)
+    ]
+    first = Certificate.cat(certificates[0])
+    return Report(rows, _samples(first, broken[0]), logits.hexdigest(), first.numerics)
 
 
 def _falsified(
@@ -184,6 +190,11 @@ def _samples(certificate: Certificate, falsified_N: Tensor) -> list[dict[str, An
         {"index": i} | dict(zip(columns, values, strict=True))
         for i, values in enumerate(zip(*columns.values(), strict=True))
     ]
+
+
+def _little_endian(logits_BK: Tensor) -> bytes:
+    values = logits_BK.cpu().contiguous().numpy()
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _radii(eps: Eps | Iterable[Eps], card: Any) -> list[Fraction]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,15 @@ class Report:
     Attributes:
         rows: one a eps.
         samples: mappings with the keys of SAMPLE_COLUMNS, in the order of the split.
+        logits_sha256: hash of all logits, row after row, little-endian, in the program's dtype.
+        numerics: the rounding settings under which everything was proved.
         run: the run folder, where training made the report.
     """
 
     rows: Sequence[Row]
     samples: Sequence[dict[str, Any]] = field(default=(), repr=False)
+    logits_sha256: str = ""
+    numerics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     run: Path | None = None
 
     def to_json(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +25,9 @@ def certify(
     data: Annotated[str, typer.Option(help="Dataset; auto is the card's.")] = "auto",
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     n: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
-    attack: Annotated[str, typer.Option(help="pgd or none.")] = "pgd",
+    attack: Annotated[
+        str | None, typer.Option(help="pgd or none. Default: pgd; none with --check.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64: what the model runs in.")] = (
         "float32"
     ),
@@ -31,6 +35,9 @@ def certify(
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
     out: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     per_sample: Annotated[Path | None, typer.Option(help="Write each image's verdict.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail unless all that the card claims is met again.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -38,32 +45,46 @@ def certify(
 ) -> None:
     """Certify models: how many images no perturbation within eps can change the class of."""
     from zoo.certification import Report, Row, evaluate
+    from zoo.claims import check_claims
     from zoo.cli.show import make_folders, progress
     from zoo.errors import UsageError
 
     radii = "auto" if not eps else [part for text in eps for part in text.split(",")]
+    if check:
+        asked = (radii, bound, clip, data, split, n, dtype)
+        if asked != ("auto", "auto", True, "auto", "test", None, "float32"):
+            raise UsageError(
+                "--check evaluates what the card claims: give no other eps, bound, data or dtype"
+            )
     if per_sample is not None and len(models) > 1:
         raise UsageError("--per-sample writes the verdicts of one model: give one")
     make_folders(out, per_sample)
+
+    def measured(name: str, show: Callable[[int, int], None]) -> Report:
+        shared = {"batch_size": batch_size, "device": device, "progress": show, "quiet": quiet}
+        if check:
+            checked = check_claims(name, attack=attack, **shared)
+            for note in checked.notes:
+                print(f"{name}: {note}", file=sys.stderr)
+            return checked.report
+        return evaluate(
+            name,
+            data,
+            eps=radii,
+            split=split,
+            bound=bound,
+            clip=clip,
+            attack=attack or "pgd",
+            n=n,
+            dtype=dtype,
+            **shared,
+        )
+
     rows: list[Row] = []
     try:
         for name in models:
             with progress(f"certify {name}", quiet=quiet) as show:
-                report = evaluate(
-                    name,
-                    data,
-                    eps=radii,
-                    split=split,
-                    bound=bound,
-                    clip=clip,
-                    attack=attack,
-                    n=n,
-                    batch_size=batch_size,
-                    dtype=dtype,
-                    device=device,
-                    progress=show,
-                    quiet=quiet,
-                )
+                report = measured(name, show)
             rows += report.rows
             if per_sample is not None:
                 report.samples_to_csv(per_sample)

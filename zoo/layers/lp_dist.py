@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from zoo.errors import UsageError
 from zoo.ops import linf_dist_bounds, lp_dist
-from zoo.rules import Rounded, exact, forward_error, interval, obstacle
-from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading
+from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.rules.describe import Description
 
 # Where a unit starts as the identity, one weight lies this far from any normalised input, so that
 # |x_i + 10| = x_i + 10 wins the maximum (reference implementation of arXiv:2110.06850).
@@ -151,13 +151,13 @@ def _check_infinite(layer: LpDist) -> None:
 
 
 @interval.register(LpDistLinear, LpDistConv2d)
-def _(layer: LpDist, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+def _(layer: LpDist, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     _check_infinite(layer)
     ends_NO = linf_dist_bounds(layer.rows(lower), layer.rows(upper), layer.weight_OI)
-    lower_NO, upper_NO = widen(*ends_NO)
+    lower_NO, upper_NO = reading.step(*ends_NO)
     lower_NO = lower_NO.clamp_min(0)  # a distance is never negative, so 0 needs no widening
     if layer.bias is not None:
-        lower_NO, upper_NO = widen(layer.shift(lower_NO), layer.shift(upper_NO))
+        lower_NO, upper_NO = reading.step(layer.shift(lower_NO), layer.shift(upper_NO))
     return layer.unrows(lower_NO, lower), layer.unrows(upper_NO, upper)
 
 
@@ -173,3 +173,9 @@ def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
     if layer.bias is None:
         return x.after(y, error, 1)
     return x.after(y, error + unit * y.double().abs() + FLUSH, 2)
+
+
+@describe.register(LpDistLinear)
+def _(layer: LpDistLinear, name: str = "") -> Description:
+    _check_infinite(layer)
+    return [{"kind": "linf_dist", "name": name}]

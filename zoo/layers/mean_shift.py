@@ -10,9 +10,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.rules import Rounded, exact, forward_error, interval
-from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading
+from zoo.rules import Rounded, forward_error, interval
 
 
 class MeanShift(nn.Module):
@@ -84,9 +83,9 @@ def _check_constant(layer: MeanShift) -> None:
 
 
 @interval.register(MeanShift)
-def _(layer: MeanShift, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+def _(layer: MeanShift, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     _check_constant(layer)
-    return widen(layer(lower), layer(upper))
+    return reading.step(layer(lower), layer(upper))
 
 
 @forward_error.register(MeanShift)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zoo.rules import Rounded, exact, forward_error, interval
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import NAIVE, Ends, Reading
+from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rules.describe import Description
 
 
 class Negate(nn.Module):
@@ -16,10 +17,15 @@ class Negate(nn.Module):
 
 
 @interval.register(Negate)
-def _(layer: Negate, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+def _(layer: Negate, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     return -upper, -lower
 
 
 @forward_error.register(Negate)
 def _(layer: Negate, x: Rounded, unit: float) -> Rounded:
     return x.after(-x.value, x.error, 0)
+
+
+@describe.register(Negate)
+def _(layer: Negate, name: str = "") -> Description:
+    return [{"kind": "negate"}]

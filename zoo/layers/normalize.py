@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from zoo.eps import round_up
 from zoo.errors import UsageError
-from zoo.rules import Rounded, exact, forward_error, interval, obstacle
-from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading
+from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.rules.describe import Description
 
 
 class Normalize(nn.Module):
@@ -63,9 +63,9 @@ def _(layer: Normalize) -> str | None:
 
 
 @interval.register(Normalize)
-def _(layer: Normalize, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+def _(layer: Normalize, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     # Two roundings an end, so two widenings. Both operations are increasing in x.
-    return widen(*widen(layer(lower), layer(upper)))
+    return reading.step(*reading.step(layer(lower), layer(upper)))
 
 
 @forward_error.register(Normalize)
@@ -75,3 +75,8 @@ def _(layer: Normalize, x: Rounded, unit: float) -> Rounded:
     gain = layer.lipschitz
     error = x.error * gain + 2 * 1.01 * unit * y.double().abs() + (1 + gain) * FLUSH
     return x.after(y, error, 2)
+
+
+@describe.register(Normalize)
+def _(layer: Normalize, name: str = "") -> Description:
+    return [{"kind": "normalize", "name": name}]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from zoo.ops import linf_dist_sparse, linf_dist_sparse_bounds
 from zoo.ops.linf_dist_sparse import edges_obstacle
-from zoo.rules import Rounded, exact, forward_error, interval, obstacle
-from zoo.rules.forward_error import FLUSH
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading
+from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.rules.describe import Description
 
 
 class PrunedLinfDistLinear(nn.Module):
@@ -57,11 +57,11 @@ def _(layer: PrunedLinfDistLinear) -> str | None:
 
 
 @interval.register(PrunedLinfDistLinear)
-def _(layer: PrunedLinfDistLinear, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
+def _(layer: PrunedLinfDistLinear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     edges = layer.weight_E, layer.index_E, layer.start
-    lower_BO, upper_BO = widen(*linf_dist_sparse_bounds(lower, upper, *edges))
+    lower_BO, upper_BO = reading.step(*linf_dist_sparse_bounds(lower, upper, *edges))
     lower_BO = lower_BO.clamp_min(0)  # a distance is never negative, so 0 needs no widening
-    return widen(lower_BO + layer.bias, upper_BO + layer.bias)
+    return reading.step(lower_BO + layer.bias, upper_BO + layer.bias)
 
 
 @forward_error.register(PrunedLinfDistLinear)
@@ -72,3 +72,8 @@ def _(layer: PrunedLinfDistLinear, x: Rounded, unit: float) -> Rounded:
     incoming_B1 = reduce(x.error.expand_as(x.value), "b i -> b 1", "max")
     error_BO = incoming_B1 + unit * (z_BO.double() + y_BO.double().abs()) + 2 * FLUSH
     return x.after(y_BO, error_BO, 2)
+
+
+@describe.register(PrunedLinfDistLinear)
+def _(layer: PrunedLinfDistLinear, name: str = "") -> Description:
+    return [{"kind": "pruned_linf_dist", "name": name}]

@@ -25,8 +25,9 @@ from zoo.layers import (
     PrunedLinfDistLinear,
     set_exponent,
 )
-from zoo.rules import Rounded, exact, forward_error, interval
-from zoo.rules.interval import Ends, Widen
+from zoo.rounding import NAIVE, Ends, Reading
+from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rules.describe import Description
 
 
 class LinfDistMLP(nn.Module):
@@ -123,13 +124,18 @@ class LinfDistMLP(nn.Module):
 
 
 @interval.register(LinfDistMLP)
-def _(layer: LinfDistMLP, lower: Tensor, upper: Tensor, widen: Widen = exact) -> Ends:
-    return interval(layer.layers, lower, upper, widen)
+def _(layer: LinfDistMLP, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    return interval(layer.layers, lower, upper, reading)
 
 
 @forward_error.register(LinfDistMLP)
 def _(layer: LinfDistMLP, x: Rounded, unit: float) -> Rounded:
     return forward_error(layer.layers, x, unit)
+
+
+@describe.register(LinfDistMLP)
+def _(layer: LinfDistMLP, name: str = "") -> Description:
+    return describe(layer.layers, f"{name}.layers" if name else "layers")
 
 
 def _register(depth: int) -> None:

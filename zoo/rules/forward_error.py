@@ -2,7 +2,7 @@
 
 ``forward_error(layer, x, unit) -> Rounded``: run one layer in eval mode on ``x: Rounded`` and bound
 its rounding error by |fl(a) - a| <= unit * |fl(a)| an operation; ``unit`` is the unit roundoff of
-the dtype that x.value and the layer have, see `unit_roundoff`.
+the dtype that x.value and the layer have (zoo.rounding.unit_roundoff).
 
 Shapes: tensors have the shape of the layer's input or output.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from zoo.rules.dispatch import Rule
@@ -36,15 +35,7 @@ class Rounded:
         return Rounded(value, error, self.num_roundings + num_roundings)
 
 
-# SOUND: covers a subnormal result that a kernel flushes to zero, once per operation.
-FLUSH = 2.0**-125
-
 forward_error: Rule[..., Rounded] = Rule("forward_error")
-
-
-def unit_roundoff(dtype: torch.dtype) -> float:
-    """Half the gap between 1 and the next number: 2**-24 for float32, 2**-53 for float64."""
-    return torch.finfo(dtype).eps / 2
 
 
 @forward_error.register(nn.Sequential)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-import torch
 from torch import nn
 
 from zoo.errors import IntegrityError, UsageError
@@ -24,7 +23,7 @@ def check_certifiable(model: nn.Module) -> None:
     """Refuse a model in a state in which its bounds prove nothing.
 
     Raises:
-        UsageError: train mode, a layer's own obstacle, or a dtype other than float32 and float64.
+        UsageError: train mode, a layer's own obstacle, or tensors of several dtypes.
         IntegrityError: a weight or buffer that is not finite.
     """
     for name, layer in model.named_modules():
@@ -38,10 +37,6 @@ def check_certifiable(model: nn.Module) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if not tensor.is_floating_point():
             continue
-        if tensor.dtype not in (torch.float32, torch.float64):
-            raise UsageError(
-                f"cannot certify: {name} is {tensor.dtype}; only float32 and float64 are sound"
-            )
         dtypes.add(tensor.dtype)
         # SOUND: a NaN weight can vanish in a maximum and leave a finite, wrong margin.
         if not tensor.isfinite().all():

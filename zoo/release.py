@@ -1,0 +1,187 @@
+"""Release: a net's weight folder, every claim in it measured on the file that was written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from zoo.attacks import Attack
+from zoo.attacks.pgd import PGD
+from zoo.cards.card import Card, Counts, Curve, Slack
+from zoo.cards.index import enter, folder_of, read_index
+from zoo.cards.page import render_page
+from zoo.certification import Report
+from zoo.certification.evaluate import evaluate
+from zoo.data.load import load_data
+from zoo.data.pixels import Pixels
+from zoo.eps import parse_eps
+from zoo.models import LinfDistMLP
+from zoo.rules import describe
+from zoo.rules.describe import SUMS
+from zoo.storage.atomic import write_bytes
+from zoo.weights import load, load_tensors, save_tensors, sha256_of, write_config
+
+CURVE_POINTS = 41
+# In the order in which they replace older ones: the card, which speaks for the others, last.
+_CLAIMS = ("certificates.csv", "README.md", "config.json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a weight folder says of itself: name, architecture, eps, and the bound that proves."""
+
+    name: str
+    arch: str
+    eps: Fraction
+    bound: str
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How claims are measured.
+
+    Attributes:
+        attack: what certified images must survive.
+        progress: called with (images done, images in all).
+        quiet: say nothing on stderr.
+    """
+
+    attack: Attack | None = None
+    progress: Callable[[int, int], None] | None = None
+    quiet: bool = False
+
+    def run(self, net: nn.Module, claim: Claim, test: Pixels) -> tuple[Report, Report]:
+        """The evaluation at the claim's eps, attacked, and the curve up to twice that eps."""
+        settings = {"bound": claim.bound, "progress": self.progress, "quiet": self.quiet}
+        attack = self.attack or PGD(steps=100, restarts=5)
+        end = min(2 * claim.eps, Fraction(1))
+        grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
+        return (
+            evaluate(net, test, eps=claim.eps, attack=attack, **settings),
+            evaluate(net, test, eps=grid, attack=None, **settings),
+        )
+
+
+def release(
+    net: LinfDistMLP,
+    claim: Claim,
+    about: dict[str, Any],
+    test: Pixels,
+    parent: Path,
+    measuring: Measuring,
+) -> Path:
+    """Write a folded net's weights, certify and attack what was written, write and enter its card.
+
+    Args:
+        net: folded; what is measured is its file, read back.
+        about: fields of the card that say how the net came to be.
+        parent: folder that holds weight folders and index.json.
+
+    Returns:
+        The new folder, parent/<name>.
+
+    Raises:
+        FalsifiedError: an attack broke a certified image; nothing is written.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    about = about | {"arch_args": net.config | {"folded": True}}
+    # Beside the target, so that the finished folder appears in one rename or not at all.
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".publishing-") as temporary:
+        folder = Path(temporary) / claim.name
+        folder.mkdir()
+        save_tensors(net, folder / "model.safetensors")
+        written = timm.create_model(claim.arch, **about["arch_args"]).eval()
+        load_tensors(written, folder / "model.safetensors")
+        card = _write_claims(folder, written, claim, about, test, measuring)
+        folder.rename(parent / claim.name)
+    enter(parent, card)
+    return parent / claim.name
+
+
+def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
+    """Renew the claims of a weight folder: its weights stay, all that is said of them is measured.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FalsifiedError: an attack broke a certified image; nothing is written.
+        NotFoundError, IntegrityError: as zoo.load.
+    """
+    net = load(name_or_path)
+    old: Card = getattr(net, "card")  # noqa: B009  (nn.Module types attributes as tensors)
+    folder = folder_of(name_or_path)
+    claim = Claim(old.name, old.arch, old.eps, old.bound)
+    about = {key: getattr(old, key) for key in _ORIGIN}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".measuring-") as temporary:
+        fresh = Path(temporary)
+        shutil.copyfile(folder / "model.safetensors", fresh / "model.safetensors")
+        card = _write_claims(fresh, net, claim, about, load_data(old.data, old.split), measuring)
+        for file in _CLAIMS:
+            write_bytes(folder / file, (fresh / file).read_bytes())
+    if old.name in read_index(folder.parent):
+        enter(folder.parent, card)
+    return folder
+
+
+# What a card says of how its net came to be, which measuring cannot find out.
+_ORIGIN = (
+    "arch_args mean std training pruned_from pruned_from_sha256 source reported license".split()
+)
+
+
+def _write_claims(
+    folder: Path,
+    net: nn.Module,
+    claim: Claim,
+    about: dict[str, Any],
+    test: Pixels,
+    measuring: Measuring,
+) -> Card:
+    """Measure a net whose weights lie in a folder, and write its card, page and certificates."""
+    report, curve = measuring.run(net, claim, test)
+    row, layers, weights = report.rows[0], describe(net), folder / "model.safetensors"
+    report.samples_to_csv(folder / "certificates.csv")
+    slack = [sample["slack"] for sample in report.samples]
+    fixed_order = not SUMS & {layer["kind"] for layer in layers}
+    card = Card(
+        **about,
+        name=claim.name,
+        arch=claim.arch,
+        data=row.data,
+        split=row.split,
+        split_sha256=row.split_sha256,
+        eps=claim.eps,
+        clip=row.clip,
+        bound=row.bound,
+        counts=Counts(**{key: getattr(row, key) for key in Counts.model_fields}),
+        attack=row.attack,
+        curve=Curve(
+            eps=tuple(parse_eps(point.eps) for point in curve.rows),
+            n_certified=tuple(point.n_certified for point in curve.rows),
+        ),
+        dtype=row.dtype,
+        device=row.device,
+        torch=torch.__version__,
+        numerics=dict(report.numerics),
+        slack=Slack(mean=sum(slack) / len(slack), largest=max(slack)),
+        layers=tuple(layers),
+        logits_sha256=report.logits_sha256 if fixed_order else None,
+        certificates_sha256=sha256_of(folder / "certificates.csv"),
+        sha256=sha256_of(weights),
+        bytes=weights.stat().st_size,
+        params=sum(tensor.numel() for tensor in net.parameters()),
+        date=row.date,
+    )
+    write_config(folder, card)
+    (folder / "README.md").write_text(render_page(card), encoding="utf-8")
+    return card

@@ -1,0 +1,35 @@
+"""Rounding: what floating-point arithmetic may do to a bound, and what covers it.
+
+Everything here is a function of a dtype's unit roundoff, so that it holds for float16 as for
+float64; bounds use it, and none of it knows a layer or a net.
+"""
+
+from zoo.rounding.affine import Affine
+from zoo.rounding.backward import BackwardTerm, backward_slack
+from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
+from zoo.rounding.readings import DEPLOYED, NAIVE, REAL, Reading
+from zoo.rounding.strict import snapshot, strict_numerics
+from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
+from zoo.rounding.unit import FLUSH, unit_roundoff
+
+__all__ = [
+    "DEPLOYED",
+    "FLUSH",
+    "NAIVE",
+    "REAL",
+    "Affine",
+    "BackwardTerm",
+    "Ends",
+    "Reading",
+    "backward_slack",
+    "cast_down",
+    "cast_up",
+    "deployed_error",
+    "deployed_slack",
+    "next_down",
+    "next_up",
+    "real_slack",
+    "snapshot",
+    "strict_numerics",
+    "unit_roundoff",
+]

@@ -1,0 +1,36 @@
+"""Directed rounding by hand: the next number, and casts that move to one side only.
+
+Shapes: tensors of any one shape.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# Lower and upper ends of an interval for each element.
+Ends = tuple[Tensor, Tensor]
+
+
+def next_down(x: Tensor) -> Tensor:
+    """Largest number of the dtype below each element."""
+    return torch.nextafter(x, torch.full_like(x, -math.inf))
+
+
+def next_up(x: Tensor) -> Tensor:
+    """Smallest number of the dtype above each element."""
+    return torch.nextafter(x, torch.full_like(x, math.inf))
+
+
+def cast_down(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Largest number of a dtype that is not above each element of a wider one."""
+    cast = x.to(dtype)
+    # SOUND: casting rounds to nearest, which may go up.
+    return torch.where(cast.to(x.dtype) > x, next_down(cast), cast)
+
+
+def cast_up(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Smallest number of a dtype that is not below each element of a wider one."""
+    return -cast_down(-x, dtype)

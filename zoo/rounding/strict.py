@@ -1,0 +1,110 @@
+"""The arithmetic that certificates are stated for: IEEE, round to nearest, no reduced precision."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from zoo.errors import UsageError, ZooError
+
+# Each of these makes NVIDIA's libraries round operands whatever a program asks for.
+_OVERRIDES = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULAT")
+
+
+def _precisions() -> dict[str, Any]:
+    """All that has an fp32_precision in torch; the general one first, as it resets the others."""
+    backends: Any = torch.backends
+    return {
+        "general": backends,
+        "cuda.matmul": backends.cuda.matmul,
+        "cudnn.conv": backends.cudnn.conv,
+        "cudnn.rnn": backends.cudnn.rnn,
+        "mkldnn.matmul": backends.mkldnn.matmul,
+        "mkldnn.conv": backends.mkldnn.conv,
+        "mkldnn.rnn": backends.mkldnn.rnn,
+    }
+
+
+def snapshot() -> dict[str, Any]:
+    """The settings that decide how torch rounds, as they are on this thread, for the record."""
+    return {
+        "fp32_precision": {name: owner.fp32_precision for name, owner in _precisions().items()},
+        "autocast": torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"),
+        "cudnn": bool(torch.backends.cudnn.enabled),
+        "round_to_nearest": _rounds_to_nearest(),
+        "subnormals": _keeps_subnormals(),
+        "environment": sorted(
+            f"{key}={value}" for key, value in os.environ.items() if key.startswith(_OVERRIDES)
+        ),
+    }
+
+
+@contextmanager
+def strict_numerics() -> Iterator[dict[str, Any]]:
+    """Run with IEEE float32 and float64 only, then restore what was set before.
+
+    cuDNN and NNPACK are off, as they may convolve by Winograd's algorithm, which no bound on a sum
+    of products covers.
+
+    Yields:
+        The settings it runs under, as `snapshot` gives them; they are the same at the end.
+
+    Raises:
+        UsageError: inside autocast, under another rounding direction, or where the environment
+            forces reduced precision: what nothing can undo here.
+        ZooError: a setting changed while certifying.
+    """
+    before = {name: owner.fp32_precision for name, owner in _precisions().items()}
+    flushed, cudnn = not _keeps_subnormals(), torch.backends.cudnn.enabled
+    _refuse(snapshot())
+    try:
+        for owner in _precisions().values():
+            owner.fp32_precision = "ieee"
+        # SOUND: subnormals are kept, so that a - b > 0 if and only if a > b.
+        torch.set_flush_denormal(False)
+        torch.backends.cudnn.enabled = False
+        with torch.backends.nnpack.flags(enabled=False):
+            entered = snapshot()
+            yield entered
+            if snapshot() != entered:
+                raise ZooError(f"rounding settings changed while certifying: {snapshot()}")
+    finally:
+        for name, owner in _precisions().items():
+            owner.fp32_precision = before[name]
+        torch.backends.cudnn.enabled = cudnn
+        torch.set_flush_denormal(flushed)
+
+
+def _refuse(found: dict[str, Any]) -> None:
+    if found["autocast"]:
+        raise UsageError("cannot certify under autocast: leave torch.autocast first")
+    if not found["round_to_nearest"]:
+        raise UsageError(
+            "cannot certify: this thread does not round to nearest\n"
+            "  some library changed the rounding direction: set it back with fesetround"
+        )
+    forced = [entry for entry in found["environment"] if not entry.endswith("=0")]
+    if forced:
+        raise UsageError(
+            f"cannot certify: the environment forces reduced precision ({', '.join(forced)})\n"
+            "  unset it and start again"
+        )
+
+
+def _keeps_subnormals() -> bool:
+    """Whether arithmetic on this thread keeps subnormals; torch has no way to ask."""
+    return (torch.tensor(2.0**-1060, dtype=torch.float64) * 1).item() != 0
+
+
+def _rounds_to_nearest() -> bool:
+    """Whether 1 plus a quarter of its last place is 1 and plus three quarters is not; so for -1."""
+    for dtype in (torch.float32, torch.float64):
+        unit = torch.finfo(dtype).eps
+        for one in (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)):
+            if one + one * (unit / 4) != one or one + one * (3 * unit / 4) == one:
+                return False
+    return True

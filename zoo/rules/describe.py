@@ -1,0 +1,60 @@
+"""Describe rule: a net as a list of layers that a stranger can run without this package.
+
+``describe(layer, name) -> [{"kind": ..., "name": ..., ...}]``: what to compute, in order; `name` is
+the prefix of the layer's tensors in the weight file. docs/guarantees.md says what each kind means,
+and tools/check_certificates.py runs them.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from zoo.errors import UsageError
+from zoo.rules.dispatch import Rule
+
+Description = list[dict[str, str | int]]
+
+# Kinds whose results depend on the order of a sum: other machines may give other last bits.
+SUMS = frozenset({"linear", "conv2d"})
+
+describe: Rule[..., Description] = Rule("describe")
+
+
+@describe.register(nn.Sequential)
+def _(layer: nn.Sequential, name: str = "") -> Description:
+    inside = f"{name}." if name else ""
+    return [
+        entry
+        for key, child in layer.named_children()
+        for entry in describe(child, f"{inside}{key}")
+    ]
+
+
+@describe.register(nn.Flatten)
+def _(layer: nn.Flatten, name: str = "") -> Description:
+    return [{"kind": "flatten"}]
+
+
+@describe.register(nn.ReLU)
+def _(layer: nn.ReLU, name: str = "") -> Description:
+    return [{"kind": "relu"}]
+
+
+@describe.register(nn.Linear)
+def _(layer: nn.Linear, name: str = "") -> Description:
+    return [{"kind": "linear", "name": name}]
+
+
+@describe.register(nn.Conv2d)
+def _(layer: nn.Conv2d, name: str = "") -> Description:
+    stride, padding = {*layer.stride}, {*layer.padding}
+    if (
+        layer.padding_mode != "zeros"
+        or layer.groups != 1
+        or {*layer.dilation} != {1}
+        or len(stride) != 1
+        or len(padding) != 1
+        or isinstance(layer.padding, str)
+    ):
+        raise UsageError("describe: only square, plain convolutions with zero padding have a kind")
+    return [{"kind": "conv2d", "name": name, "stride": min(stride), "padding": min(padding)}]
