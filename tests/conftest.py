@@ -1,24 +1,62 @@
-"""One small trained and published model for all tests that need a real one, and one thread."""
+"""One small trained and published model for all tests that need a real one; figures; one thread."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.tally import Tally
 from zoo.paths import recipes_dir
 
 NAME = "linf_dist_mlp3.digits_eps0.1"
 OTHER = "linf_dist_mlp5.mnist_eps0.3_small"  # a recipe without weights
+REPORT = pytest.StashKey[list[Tally]]()
 TINY = {"model.width": 16, "epochs": 2, "evaluate_every": 1}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--full", action="store_true", help="the long tiers: make faults, make kernels"
+        "--full",
+        action="store_true",
+        help="the long tiers: make faults, kernels, soundness",
     )
+
+
+@pytest.fixture
+def times(pytestconfig) -> Callable[[int, int], int]:
+    """The first number under --full, else the second."""
+    full = pytestconfig.getoption("--full", default=False)
+    return lambda many, few: many if full else few
+
+
+@pytest.fixture
+def only_full(pytestconfig) -> None:
+    """Skip a test that takes seconds for a single fault, but for --full."""
+    if not pytestconfig.getoption("--full", default=False):
+        pytest.skip("takes its time: --full")
+
+
+@pytest.fixture
+def tally(pytestconfig) -> Callable[..., Tally]:
+    """A new line of the report: its title, and names of what may well stay 0."""
+
+    def begin(title: str, *names: str) -> Tally:
+        line = Tally(title, *names)
+        pytestconfig.stash.setdefault(REPORT, []).append(line)
+        return line
+
+    return begin
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    lines = config.stash.get(REPORT, [])
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.line(str(line))
 
 
 @pytest.fixture(scope="session")

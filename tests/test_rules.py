@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from soundness import exact
 from torch import Tensor, nn
 
 from tests import oracles
@@ -78,58 +78,6 @@ def points_of(lower: Tensor, upper: Tensor, seed: int) -> Tensor:
     return points.clamp(low, high).reshape(-1, *lower.shape[1:])
 
 
-def exact_forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The layer's function in rational arithmetic, on an object array of Fractions."""
-    match layer:
-        case LinfDistMLP():
-            return exact_forward(layer.layers, x)
-        case nn.Sequential():
-            for child in layer:
-                x = exact_forward(child, x)
-            return x
-        case Normalize():
-            mean = oracles.exactly(layer.mean_C).reshape(-1, 1, 1)
-            return (x - mean) / Fraction(layer.std.item())
-        case nn.Flatten():
-            return x.reshape(len(x), -1)
-        case MeanShift():
-            return x - oracles.exactly(layer.running_mean_O).reshape(-1, *[1] * (x.ndim - 2))
-        case Negate():
-            return -x
-        case LpDistConv2d():
-            w, border = oracles.exactly(layer.weight.detach()), oracles.exactly(layer.pad_value_C)
-            y = oracles.linf_conv(x, w, layer.stride, layer.padding, border)
-            return y if layer.bias is None else y + biases(layer).reshape(-1, 1, 1)
-        case LpDistLinear():
-            y = oracles.linf_dist(x, oracles.exactly(layer.weight.detach()))
-            return y if layer.bias is None else y + biases(layer)
-    raise AssertionError(f"no oracle for {type(layer).__name__}")
-
-
-def biases(layer: nn.Module) -> np.ndarray:
-    return oracles.exactly(layer.bias.detach())
-
-
-def exact_interval(
-    layer: nn.Module, lower: np.ndarray, upper: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Layer by layer image of a box in rational arithmetic, linear distance layers only."""
-    match layer:
-        case LinfDistMLP():
-            return exact_interval(layer.layers, lower, upper)
-        case nn.Sequential():
-            for child in layer:
-                lower, upper = exact_interval(child, lower, upper)
-            return lower, upper
-        case LpDistLinear():
-            ends = oracles.linf_dist_bounds(lower, upper, oracles.exactly(layer.weight.detach()))
-            shift = 0 if layer.bias is None else biases(layer)
-            return ends[0] + shift, ends[1] + shift
-        case Negate():
-            return -upper, -lower
-    return exact_forward(layer, lower), exact_forward(layer, upper)
-
-
 # ---------------------------------------------------------------------------------------- interval
 
 
@@ -169,7 +117,7 @@ def test_outward_intervals_hold_the_exact_outputs_of_corners_and_centre(kind):
         ends = random_box(seed, torch.float64)
         with torch.no_grad():
             lower_BK, upper_BK = (oracles.exactly(end) for end in interval(net, *ends, REAL))
-        exact_BK = exact_forward(net, oracles.exactly(points_of(*ends, seed)[:17]))
+        exact_BK = exact.forward(net, oracles.exactly(points_of(*ends, seed)[:17]))
         assert (lower_BK <= exact_BK).all() and (exact_BK <= upper_BK).all()
 
 
@@ -182,7 +130,7 @@ def enclosure(reading, dtype: torch.dtype) -> tuple[list[bool], list[float]]:
             ends = random_box(seed, dtype)
             with torch.no_grad():
                 computed = [oracles.exactly(end) for end in interval(net, *ends, reading)]
-            wanted = exact_interval(net, *(oracles.exactly(end) for end in ends))
+            wanted = exact.interval(net, *(oracles.exactly(end) for end in ends))
             gaps = [*(wanted[0] - computed[0]).flat, *(computed[1] - wanted[1]).flat]
             largest = max(1, *(abs(w) for end in wanted for w in end.flat))
             enclosed += [gap >= 0 for gap in gaps]
@@ -231,7 +179,7 @@ def test_the_computed_output_is_within_its_error_of_the_exact_one(kind, dtype):
         x = points_of(*ends, seed)[16:20]
         got = run_with_error(net, x)
         assert torch.equal(got.value, net(x))
-        off_BK = np.abs(oracles.exactly(got.value) - exact_forward(net, oracles.exactly(x)))
+        off_BK = np.abs(oracles.exactly(got.value) - exact.forward(net, oracles.exactly(x)))
         error_BK = oracles.exactly(got.error.expand_as(got.value))
         assert (off_BK <= error_BK).all()
         shares.append(float((off_BK / error_BK).max()))

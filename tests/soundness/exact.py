@@ -1,0 +1,138 @@
+"""What a net computes in rational arithmetic: no rounding, no order, no opinion.
+
+Shapes: B batch, I in features, O out features, C/H/W image.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from torch import nn
+
+from tests import oracles
+from zoo.layers import (
+    LpDistConv2d,
+    LpDistLinear,
+    MeanShift,
+    Negate,
+    Normalize,
+    PrunedLinfDistLinear,
+)
+from zoo.models import LinfDistMLP
+
+
+def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The layer's function on an object array of Fractions."""
+    match layer:
+        case LinfDistMLP():
+            return forward(layer.layers, x)
+        case nn.Sequential():
+            for child in layer:
+                x = forward(child, x)
+            return x
+        case Normalize():
+            mean = oracles.exactly(layer.mean_C).reshape(-1, 1, 1)
+            return (x - mean) / Fraction(layer.std.item())
+        case nn.Flatten():
+            return x.reshape(len(x), -1)
+        case MeanShift():
+            return x - oracles.exactly(layer.running_mean_O).reshape(-1, *[1] * (x.ndim - 2))
+        case Negate():
+            return -x
+        case nn.ReLU():
+            return np.maximum(x, Fraction(0))
+        case LpDistConv2d():
+            border = oracles.exactly(layer.pad_value_C)
+            y = oracles.linf_conv(x, _weight(layer), layer.stride, layer.padding, border)
+            return y + _bias(layer).reshape(-1, 1, 1)
+        case LpDistLinear():
+            return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
+        case PrunedLinfDistLinear():
+            return _pruned(layer, x) + _bias(layer)
+        case nn.Linear():
+            return x @ _weight(layer).T + _bias(layer)
+        case nn.Conv2d():
+            return _conv(layer, x, _weight(layer)) + _bias(layer).reshape(-1, 1, 1)
+    raise AssertionError(f"no oracle for {type(layer).__name__}")
+
+
+def interval(
+    layer: nn.Module, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Layer by layer image of a box."""
+    match layer:
+        case LinfDistMLP():
+            return interval(layer.layers, lower, upper)
+        case nn.Sequential():
+            for child in layer:
+                lower, upper = interval(child, lower, upper)
+            return lower, upper
+        case LpDistLinear():
+            ends = oracles.linf_dist_bounds(lower, upper, _weight(layer))
+            return ends[0] + _bias(layer), ends[1] + _bias(layer)
+        case Negate():
+            return -upper, -lower
+        case nn.Linear() | nn.Conv2d():
+            return _affine_interval(layer, lower, upper)
+        case LpDistConv2d() | PrunedLinfDistLinear():
+            raise AssertionError(f"no oracle for the interval of {type(layer).__name__}")
+    return forward(layer, lower), forward(layer, upper)
+
+
+def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
+    """Smallest f_y - f_k of one image, exact."""
+    logits_K = forward(net, x_CHW[None])[0]
+    return min(logits_K[y] - logits_K[k] for k in range(len(logits_K)) if k != y)
+
+
+def _weight(layer: nn.Module) -> np.ndarray:
+    return oracles.exactly(layer.weight.detach())
+
+
+def _bias(layer: nn.Module) -> np.ndarray:
+    if layer.bias is None:
+        return oracles.exactly(np.zeros(len(layer.weight)))
+    return oracles.exactly(layer.bias.detach())
+
+
+def _pruned(layer: PrunedLinfDistLinear, x_BI: np.ndarray) -> np.ndarray:
+    weight_E, start = oracles.exactly(layer.weight_E.detach()), layer.start.tolist()
+    index_E = layer.index_E.numpy().astype(int)
+    edges = [slice(a, b) for a, b in pairwise(start)]
+    return np.array([[np.abs(x_I[index_E[e]] - weight_E[e]).max() for e in edges] for x_I in x_BI])
+
+
+def _conv(layer: nn.Conv2d, x_BCHW: np.ndarray, weight_OCHW: np.ndarray) -> np.ndarray:
+    zeros = oracles.exactly(np.zeros(x_BCHW.shape[1]))
+    per_group = weight_OCHW.shape[1]
+    out = []
+    for x_CHW in x_BCHW:
+        x_HWI = oracles.patches(
+            x_CHW, weight_OCHW.shape[2], layer.stride[0], layer.padding[0], zeros
+        )
+        windows = x_HWI.reshape(*x_HWI.shape[:2], layer.groups, per_group, -1)
+        filters = weight_OCHW.reshape(layer.groups, -1, per_group, windows.shape[-1])
+        maps = [
+            (windows[:, :, g, None] * filters[g][None, None]).sum((-2, -1))
+            for g in range(layer.groups)
+        ]
+        out.append(np.concatenate(maps, -1).transpose(2, 0, 1))
+    return np.array(out)
+
+
+def _affine_interval(
+    layer: nn.Module, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each end from the ends that its weights' signs choose: no middle, no radius."""
+    weight = _weight(layer)
+    rising, falling = np.maximum(weight, Fraction(0)), np.minimum(weight, Fraction(0))
+
+    def image(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        if isinstance(layer, nn.Conv2d):
+            shift = _bias(layer).reshape(-1, 1, 1)
+            return _conv(layer, low, rising) + _conv(layer, high, falling) + shift
+        return low @ rising.T + high @ falling.T + _bias(layer)
+
+    return image(lower, upper), image(upper, lower)

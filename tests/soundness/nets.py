@@ -1,0 +1,117 @@
+"""Small random nets of every kind that a bound takes, and images for them.
+
+Shapes: B batch, C/H/W image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.layers import LpDist, LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
+from zoo.models import LinfDistMLP, fold, prune
+
+SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
+CLASSES = 3
+STD = 0.3081
+
+# Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
+KINDS = {
+    "lipschitz": ["folded", "normalized", "pruned", "distconv"],
+    "interval": ["folded", "normalized", "pruned", "distconv", "relu", "conv", "head"],
+}
+
+
+@torch.no_grad()
+def random_net(kind: str, seed: int) -> nn.Module:
+    """A net in eval mode, sharp enough that its margins are not all the same."""
+    torch.manual_seed(seed)
+    net = _BUILD[kind](seed)
+    return net.eval()
+
+
+def _distance(seed: int) -> LinfDistMLP:
+    net = LinfDistMLP(
+        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD
+    )
+    _sharpen(net, seed)
+    return net.eval()
+
+
+def _sharpen(net: nn.Module, seed: int) -> None:
+    for layer in net.modules():
+        if isinstance(layer, MeanShift):
+            nn.init.normal_(layer.running_mean_O, 2.0, 0.5)
+        if isinstance(layer, LpDist):
+            nn.init.normal_(layer.weight, 0.0, 1.0 + seed % 3)
+            if layer.bias is not None:
+                nn.init.normal_(layer.bias, 0.0, 0.5)
+
+
+def _pruned(seed: int) -> nn.Module:
+    return prune(fold(_distance(seed)), [torch.rand(12, 1, SIDE, SIDE)])
+
+
+def _distconv(seed: int) -> nn.Module:
+    net = nn.Sequential(
+        Normalize([0.4], 0.3),
+        LpDistConv2d(1, 3, 2, stride=1, padding=1, bias=True),
+        MeanShift(3),
+        LpDistConv2d(3, 4, 2, bias=True),
+        nn.Flatten(),
+        LpDistLinear(16, CLASSES, bias=True),
+        Negate(),
+    )
+    _sharpen(net, seed)
+    net.lipschitz = net[0].lipschitz
+    return net
+
+
+def _relu(seed: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES)
+    )
+
+
+def _conv(seed: int) -> nn.Module:
+    return nn.Sequential(
+        Normalize([0.2], 0.4),
+        nn.Conv2d(1, 4, 2, stride=1, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 2, stride=2, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24, CLASSES),
+    )
+
+
+def _head(seed: int) -> nn.Module:
+    """A distance net with an affine head: exact intervals first, sums in any order behind."""
+    body = LpDistLinear(4, 6, bias=True)
+    net = nn.Sequential(nn.Flatten(), body, nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, CLASSES))
+    _sharpen(net, seed)
+    return net
+
+
+_BUILD = {
+    "folded": lambda seed: fold(_distance(seed)),
+    "normalized": _distance,
+    "pruned": _pruned,
+    "distconv": _distconv,
+    "relu": _relu,
+    "conv": _conv,
+    "head": _head,
+}
+
+
+def random_images(seed: int, count: int) -> Tensor:
+    """Images of which some pixels lie at the ends of the range, where boxes are clipped."""
+    generator = torch.Generator().manual_seed(seed)
+    x_BCHW = torch.rand(count, 1, SIDE, SIDE, generator=generator)
+    return torch.where(x_BCHW < 0.15, 0.0, torch.where(x_BCHW > 0.85, 1.0, x_BCHW))
+
+
+def predictions(net: nn.Module, x_BCHW: Tensor) -> Tensor:
+    """The class of each image, which is taken for its label."""
+    with torch.no_grad():
+        return net(x_BCHW).argmax(1)

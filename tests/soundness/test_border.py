@@ -1,0 +1,31 @@
+"""Every bound, every kind of net, both notions, at their own borders (S1 of docs/guarantees.md)."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundness.border import borders
+from soundness.nets import KINDS, predictions, random_images, random_net
+
+IMAGES = 32
+# Nets a kind: a border of the Lipschitz bound is a formula, one of the interval bound a search.
+NETS = {"lipschitz": (3500, 31), "interval": (160, 3)}
+CASES = [
+    (name, kind, clip)
+    for name, kinds in KINDS.items()
+    for kind in kinds
+    for clip in ((False,) if name == "lipschitz" else (True, False))
+]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("name", "kind", "clip"), CASES)
+def test_no_certificate_is_broken_at_its_border(name, kind, clip, times, tally) -> None:
+    line = tally(f"border, {name} bound, {kind}, {'clipped' if clip else 'not clipped'}", "broken")
+    for seed in range(times(*NETS[name])):
+        net, x_BCHW = random_net(kind, seed), random_images(seed, IMAGES)
+        for border in borders(name, net, x_BCHW, predictions(net, x_BCHW), clip=clip):
+            line["cases"] += len(border)
+            line["broken"] += border.broken()
+    assert line["broken"] == 0
+    assert line["cases"] >= 0.8 * 2 * IMAGES * times(*NETS[name])
