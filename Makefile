@@ -2,12 +2,13 @@
 # make test   run the tests
 # make check  lint, types and tests: what CI runs
 # make faults kill, stop, starve and spoil training runs by the hundred, and count what survives
+# make soundness  attack every bound at its border a million times, plant bugs, feed it hostile files
 # make kernels  every promise of the native kernels, for every instruction set of this CPU
 # make bench  time the ops against torch.cdist, plain torch and what the CPU can do
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults kernels bench lint types check clean
+.PHONY: demo test soundness faults kernels bench lint types check clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
@@ -17,6 +18,9 @@ test: .venv/developing
 
 faults: .venv/developing
 	$(BIN)/python -m pytest tests/faults --full -q
+
+soundness: .venv/developing
+	$(BIN)/python -m pytest tests/soundness tests/hostile --full -q
 
 kernels: .venv/developing
 	$(BIN)/python -m pytest tests/test_native_ops.py tests/test_native_errors.py tests/test_native_build.py --full -q

@@ -20,11 +20,11 @@ from torch import Tensor
 from zoo.errors import UsageError
 from zoo.rounding.unit import smallest_normal, unit_roundoff
 
-# The factor 1.01 covers what is of second order while (n + 6) u is at most this.
+# The factor 1.01 covers what is of second order while (n + 4) u is at most this.
 _LARGEST = 0.005
 
 
-def real_slack(num_terms: int, magnitude: Tensor, *, extra: int = 0) -> Tensor:
+def real_slack(num_terms: int, magnitude: Tensor) -> Tensor:
     """s_A: what mid-rad interval arithmetic must add to enclose the exact layer.
 
     With mu = fl((l + h) / 2), r = fl(max(h - mu, mu - l)), z = fl(W mu + b), rho = fl(|W| r) and
@@ -40,13 +40,12 @@ def real_slack(num_terms: int, magnitude: Tensor, *, extra: int = 0) -> Tensor:
     Args:
         num_terms: n.
         magnitude: T, in the dtype that the ends are computed in.
-        extra: roundings of the coefficients themselves: 2 where a row is a difference of two.
 
     Raises:
         UsageError: a sum so long that the factor 1.01 does not cover it.
     """
     unit = _covered(num_terms, magnitude.dtype)
-    return 1.01 * (num_terms + 4 + extra) * unit * magnitude + _underflow(num_terms, magnitude)
+    return 1.01 * (num_terms + 4) * unit * magnitude + _underflow(num_terms, magnitude)
 
 
 def deployed_error(num_terms: int, magnitude: Tensor, program: torch.dtype) -> Tensor:
@@ -84,10 +83,10 @@ def deployed_slack(num_terms: int, magnitude: Tensor, program: torch.dtype) -> T
 def _covered(num_terms: int, dtype: torch.dtype) -> float:
     """The unit roundoff, after a look at whether it is small enough for the sum."""
     unit = unit_roundoff(dtype)
-    if (num_terms + 6) * unit > _LARGEST:
+    if (num_terms + 4) * unit > _LARGEST:
         raise UsageError(
             f"a sum of {num_terms} products in {dtype} has no rounding bound here: "
-            f"(n + 6) u = {(num_terms + 6) * unit:.3g} is above {_LARGEST}\n"
+            f"(n + 4) u = {(num_terms + 4) * unit:.3g} is above {_LARGEST}\n"
             "  certify in a wider dtype, or with a model of smaller layers"
         )
     return unit
