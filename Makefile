@@ -17,13 +17,13 @@ test: .venv/developing
 	$(BIN)/python -m pytest
 
 faults: .venv/developing
-	$(BIN)/python -m pytest tests/faults --full -q
+	$(BIN)/python -m pytest tests/faults tests/test_halving.py --full -q
 
 soundness: .venv/developing
 	$(BIN)/python -m pytest tests/soundness tests/hostile --full -q
 
 kernels: .venv/developing
-	$(BIN)/python -m pytest tests/test_native_ops.py tests/test_native_errors.py tests/test_native_build.py --full -q
+	$(BIN)/python -m pytest tests/test_benchmarks.py tests/test_native_ops.py tests/test_native_errors.py tests/test_native_build.py --full -q
 
 bench: .venv/installed
 	@$(BIN)/python benchmarks/ops.py

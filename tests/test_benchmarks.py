@@ -60,6 +60,7 @@ def test_the_table_has_every_row_and_rates_of_all_contestants(bench):
         assert f"| {roof['name']} |" in printed and min(roof["rates"]) > 0, roof
 
 
+@pytest.mark.usefixtures("only_full")
 def test_no_op_beats_the_roofline(bench):
     """A roof below what the kernels do is no roof: its microkernel would be wrong.
 

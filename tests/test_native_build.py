@@ -100,6 +100,7 @@ def only_library(home: Path) -> Path:
 # ---------------------------------------------------------------------------------- races and kills
 
 
+@pytest.mark.usefixtures("only_full")
 def test_processes_that_race_are_all_right_and_leave_one_library(home, compiler, monkeypatch):
     # Each waits until the two units of all four have begun.
     gate = script(
@@ -121,6 +122,7 @@ def test_processes_that_race_are_all_right_and_leave_one_library(home, compiler,
     only_library(home)
 
 
+@pytest.mark.usefixtures("only_full")
 def test_a_process_killed_while_it_compiles_leaves_room_for_the_next(home, compiler, monkeypatch):
     slow = script(home.parent / "slow", f"touch {home.parent}/begun; sleep 100")
     monkeypatch.setenv("CXX", str(slow))
