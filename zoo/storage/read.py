@@ -19,7 +19,7 @@ from zoo.errors import IntegrityError
 MAX_JSON_BYTES = 1 << 20
 _MAX_INT_DIGITS = 19
 # Terminals obey them; a line break or a tab in a text is harmless.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_folder(path: str | Path) -> bool:
@@ -112,7 +112,7 @@ def _check_texts(value: Any) -> None:
             left += [*item.keys(), *item.values()]
         elif isinstance(item, list):
             left += item
-        elif isinstance(item, str) and _CONTROL.search(item):
+        elif isinstance(item, str) and CONTROL.search(item):
             raise ValueError(f"the text {shown(item)} holds characters that are no text")
 
 
