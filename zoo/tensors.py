@@ -10,6 +10,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.errors import IntegrityError, NotFoundError
@@ -46,7 +47,7 @@ def state_sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().numpy().data)
     return digest.hexdigest()
 
 
@@ -124,7 +125,11 @@ def unpack(content: bytes, path: Path) -> dict[str, Tensor]:
     Raises:
         IntegrityError: a value that is not finite.
     """
-    tensors = safetensors.torch.load(content)
+    try:
+        tensors = safetensors.torch.load(content)
+    except (SafetensorError, ValueError) as error:  # stricter than we are
+        reason = str(error)[:200]
+        raise IntegrityError(f"{path} is not a safetensors file: {reason}") from None
     refuse_problems(
         [
             f"{key} holds a value that is not finite"

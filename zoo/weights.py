@@ -17,7 +17,7 @@ from zoo.cards.card import Card
 from zoo.cards.index import list_models, published_card, published_folder, read_index
 from zoo.errors import IntegrityError, UsageError, unknown
 from zoo.names import is_name
-from zoo.storage.read import is_folder
+from zoo.storage.read import is_folder, shown
 from zoo.storage.tensor_file import check_format, check_schema
 from zoo.tensors import (
     check_file,
@@ -75,6 +75,7 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> nn.Module:
     tensors = unpack(content, weights)
     del content  # before the model gets memory of its own
     place(tensors, model, weights)
+    del tensors
     # What evaluation compares with, before it writes the card's hash into a row.
     setattr(model, "loaded_state", state_sha256(model))  # noqa: B010
     setattr(model, "card", card)  # noqa: B010  (nn.Module types attributes as tensors)
@@ -112,10 +113,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     arch, _, tag = name.partition(".")
     if pretrained:
         if not tag:
-            tags = list_models(f"{arch}.*", pretrained=True)
-            raise UsageError(
-                f"{name} names no weights: which eps?\n  published: {', '.join(tags) or 'none yet'}"
-            )
+            tags = [each for each in list_models(pretrained=True) if each.startswith(f"{arch}.")]
+            known = ", ".join(tags) or "none yet"
+            raise UsageError(f"{shown(name)} names no weights: which eps?\n  published: {known}")
         if kwargs:
             raise UsageError(f"pretrained {name} takes no arguments, got {sorted(kwargs)}")
         return load(name)

@@ -99,8 +99,8 @@ def _finite(text: str) -> float:
 
 
 def _small(text: str) -> int:
-    if len(text) > _MAX_INT_DIGITS:
-        raise ValueError(f"the number {shown(text)} is too large")
+    if len(text) > _MAX_INT_DIGITS or text == "-0":  # which others take for a float
+        raise ValueError(f"the number {shown(text)} is too large, or no whole number to others")
     return int(text)
 
 
