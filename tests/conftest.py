@@ -41,11 +41,13 @@ def only_full(pytestconfig) -> None:
 
 @pytest.fixture
 def tally(pytestconfig) -> Callable[..., Tally]:
-    """A new line of the report: its title, and names of what may well stay 0."""
+    """A line of the report: its title, and names of what may well stay 0."""
 
     def begin(title: str, *names: str) -> Tally:
-        line = Tally(title, *names)
-        pytestconfig.stash.setdefault(REPORT, []).append(line)
+        lines = pytestconfig.stash.setdefault(REPORT, [])
+        line = next((line for line in lines if line.title == title), None)
+        if line is None:
+            lines.append(line := Tally(title, *names))
         return line
 
     return begin

@@ -130,7 +130,9 @@ def test_measuring_again_renews_the_index(own: Path) -> None:
     entries = json.loads(index.read_text())
     entries[NAME]["n_certified"] = 360
     index.write_text(json.dumps(entries))
-    measure_again(NAME, Measuring(PGD(steps=2), quiet=True))
+    with pytest.raises(IntegrityError, match="not the card that was published"):
+        check_claims(NAME)
+    measure_again(own / "weights" / NAME, Measuring(PGD(steps=2), quiet=True))
     assert read_index()[NAME]["n_certified"] == Card.read(own / "weights" / NAME).counts.n_certified
 
 

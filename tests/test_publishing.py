@@ -36,10 +36,10 @@ def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def vouch(folder: Path) -> None:
-    """Make the card's hash that of the weight file, as an attacker would."""
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    """Make the card's hash and size those of the weight file, as an attacker would."""
+    content = (folder / "model.safetensors").read_bytes()
     config = json.loads((folder / "config.json").read_text())
-    config["zoo"]["sha256"] = digest
+    config["zoo"] |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -131,7 +131,7 @@ def test_name_loads_what_the_index_pins(own: Path) -> None:
     folder = own / "weights" / NAME
     rewrite(folder, tensors_of(folder) | {WEIGHT: tensors_of(folder)[WEIGHT] + 1})
     assert zoo.load(folder).card.name == NAME
-    with pytest.raises(IntegrityError, match="not the file that was published"):
+    with pytest.raises(IntegrityError, match="not the card that was published"):
         zoo.load(NAME)
 
 
@@ -216,10 +216,10 @@ def test_file_that_is_no_safetensors_is_refused(weights: Path, damage, vouched: 
     "change, message",
     [
         (lambda t: t.pop(WEIGHT), f"missing {WEIGHT}"),
-        (lambda t: t.update(extra=torch.zeros(1)), "unexpected extra"),
+        (lambda t: t.update(extra=torch.zeros(1)), "unexpected 'extra'"),
         (lambda t: t.update({WEIGHT: t[WEIGHT][:, 1:].clone()}), r"\(16, 15\)"),
-        (lambda t: t.update({WEIGHT: t[WEIGHT].double()}), "is torch.float64"),
-        (lambda t: t.update({WEIGHT: t[WEIGHT].half()}), "is torch.float16"),
+        (lambda t: t.update({WEIGHT: t[WEIGHT].double()}), "is 'F64'"),
+        (lambda t: t.update({WEIGHT: t[WEIGHT].half()}), "is 'F16'"),
         (lambda t: t[WEIGHT].view(-1)[5].fill_(float("nan")), "not finite"),
         (lambda t: t[WEIGHT].view(-1)[5].fill_(-float("inf")), "not finite"),
     ],

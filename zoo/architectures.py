@@ -4,13 +4,17 @@ cards are checked without it; a test holds this table against timm's registry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
 _OWN = {f"linf_dist_mlp{depth}": ("width", "mean", "std") for depth in range(3, 8)}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
+
+_MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
 def architectures() -> list[str]:
@@ -34,3 +38,35 @@ def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = Fal
         if argument not in known:
             see = f"{name} takes {', '.join(known)}"
             raise unknown("argument", argument, known, see=see, error=UsageError)
+
+
+def check_values(arguments: Mapping[str, Any]) -> None:
+    """Refuse values that a card cannot mean, before anything is made of that size.
+
+    Raises:
+        UsageError: a size that is no whole number above 0, another form or normalisation.
+    """
+    for key, value in arguments.items():
+        if key in ("width", "num_classes", "in_chans", "img_size"):
+            fits = _is_size(value)
+        elif key == "edges":
+            fits = isinstance(value, list | tuple) and all(map(_is_size, value))
+        elif key == "folded":
+            fits = isinstance(value, bool)
+        elif key == "mean":
+            fits = all(map(_is_number, value if isinstance(value, list | tuple) else [value]))
+        else:
+            fits = _is_number(value)
+        if not fits:
+            raise UsageError(f"{key} = {ascii(value)[:60]} is no value of this argument")
+    channels = arguments.get("in_chans", 1)
+    if channels > 2**16:  # the one size that something is made of outside of tensors
+        raise UsageError(f"in_chans = {channels} is more than any image has")
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value <= _MAX_SIZE
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -15,6 +15,7 @@ from fractions import Fraction
 from zoo.errors import UsageError
 
 Eps = Fraction | float | int | str
+_MAX_SHOWN = 60  # characters of it in a message
 _HUGE_EXPONENT = re.compile(r"[eE][+-]?[\d_]{4}")
 
 
@@ -34,15 +35,23 @@ def parse_eps(eps: Eps) -> Fraction:
         value = Fraction(repr(float(eps)) if isinstance(eps, float) else eps)
     except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         raise UsageError(
-            f"eps {eps!r} is not a number\n"
+            f"eps {_shown(eps)} is not a number\n"
             "  eps is in pixel units: write 0.3, 8/255 or a fractions.Fraction"
         ) from None
     if not 0 <= value <= 1:
         raise UsageError(
-            f"eps {eps} is outside [0, 1]\n"
+            f"eps {_shown(eps)} is outside [0, 1]\n"
             "  eps is a share of the pixel range: 8 of 255 grey levels is 8/255, not 8"
         )
     return value
+
+
+def _shown(eps: Eps) -> str:
+    try:
+        text = repr(eps) if isinstance(eps, str) else str(eps)
+    except ValueError:  # Python writes out no integer of thousands of digits
+        return "of thousands of digits"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def parse_eps_list(texts: Iterable[Eps]) -> list[Fraction]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MAX_SHOWN = 200  # characters of a name in a message
+
 
 class ZooError(Exception):
     """A failure of the run itself, for example training that diverged (exit code 1)."""
@@ -60,6 +62,7 @@ def unknown(
       did you mean: lipschitz
       see all:      zoo certify --help
     """
+    name = name if len(name) <= _MAX_SHOWN else f"{name[: _MAX_SHOWN - 3]}..."
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     lines = [f"unknown {kind} {name!r}"]
     if close:

@@ -10,7 +10,11 @@ from zoo.eps import parse_eps
 from zoo.errors import UsageError
 
 # The "_255" branch comes first: otherwise "8_255" would read as eps 8, variant "255".
-_NAME = re.compile(r"^([a-z0-9_]+)\.([a-z0-9_]+?)_eps(\d+_255|\d+(?:\.\d+)?)(?:_([a-z0-9_]+))?$")
+# ASCII: \d means the digits of every script otherwise. And fullmatch, since $ allows a line break.
+_NAME = re.compile(
+    r"([a-z0-9_]+)\.([a-z0-9_]+?)_eps(\d+_255|\d+(?:\.\d+)?)(?:_([a-z0-9_]+))?", re.ASCII
+)
+_MAX_LENGTH = 80  # a name is that of a folder too
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class ModelName:
 
 def is_name(text: str) -> bool:
     """Whether a text has the form of a model name."""
-    return _NAME.match(text) is not None
+    return len(text) <= _MAX_LENGTH and _NAME.fullmatch(text) is not None
 
 
 def parse_name(text: str) -> ModelName:
@@ -37,10 +41,10 @@ def parse_name(text: str) -> ModelName:
     Raises:
         UsageError: a text of another form.
     """
-    match = _NAME.match(text)
+    match = _NAME.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if not match:
         raise UsageError(
-            f"{text!r} is not a model name\n"
+            f"{text[:200]!r} is not a model name\n"
             "  names read arch.data_eps<e>[_variant], for example linf_dist_mlp5.mnist_eps0.3"
         )
     arch, data, eps, variant = match.groups()

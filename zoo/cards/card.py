@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import IntegrityError, NotFoundError
 from zoo.fields import EpsField, Number, Strict
+from zoo.names import is_name
+from zoo.storage.read import MAX_JSON_BYTES, read_bounded, shown, strict_json
 
 
 class Counts(Strict):
@@ -190,6 +191,20 @@ class Card(Strict):
                 "  zoo publish RUN makes one; zoo list shows those that come with the zoo"
             )
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8"))["zoo"])
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(f"{path} holds no valid model card: {error}") from None
+            card = cls.model_validate(strict_json(read_bounded(path, MAX_JSON_BYTES))["zoo"])
+            if is_name(card.name):  # folders are called after it
+                return card
+            reason = f"{shown(card.name)} is not a model name"
+        except ValidationError as error:
+            # A line each for the first few: a file of a megabyte can hold a hundred thousand.
+            details = error.errors(include_url=False, include_context=False)
+            lines = [
+                f"{shown('.'.join(map(str, detail['loc'])))}: {detail['msg'][:200]}"
+                for detail in details[:5]
+            ]
+            reason = "\n  ".join([f"{len(details)} error(s)", *lines])
+        except KeyError:
+            reason = "it has no key 'zoo'"
+        except (ValueError, TypeError) as error:
+            reason = str(error)
+        raise IntegrityError(f"{path} holds no valid model card: {reason}")

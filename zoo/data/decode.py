@@ -19,6 +19,11 @@ from torch import Tensor
 
 from zoo.errors import IntegrityError, UsageError
 
+# Pillow knows fifty formats; for one of them (EPS) it runs another program on the file.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+# Photographs shrink to a tenth, drawings to a fiftieth; a bomb to a thousandth.
+_MAX_RATIO, _ALWAYS_FINE = 200, 1 << 30
+
 
 @dataclass(frozen=True)
 class EncodedImage:
@@ -69,9 +74,17 @@ def decode(images: Sequence[EncodedImage], layout: Layout) -> Tensor:
     """Pixels x_NCHW of images that have a layout; an alpha channel is dropped.
 
     Raises:
-        IntegrityError: a file that is cut short or broken.
+        IntegrityError: a file that is cut short or broken, or a few bytes that mean gigabytes.
     """
     channels = 1 if layout.mode == "L" else 3
+    encoded = sum(map(_size, images))
+    decoded = len(images) * layout.height * layout.width * channels
+    if decoded > max(_ALWAYS_FINE, _MAX_RATIO * encoded):
+        raise IntegrityError(
+            f"{len(images):,} images such as {images[0].where} take {encoded:,} bytes, and "
+            f"{decoded:,} when decoded\n"
+            "  no pictures shrink that much: the files are damaged or a trap"
+        )
     x_NHWC = np.empty((len(images), layout.height, layout.width, channels), np.uint8)
     for i, image in enumerate(images):
         with _opened(image) as file:
@@ -84,10 +97,17 @@ def decode(images: Sequence[EncodedImage], layout: Layout) -> Tensor:
 def _opened(image: EncodedImage) -> Iterator[Image.Image]:
     content = image.content
     try:
-        with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as file:
+        if isinstance(content, Path) and not content.is_file():  # a pipe would be waited for
+            raise OSError("it is not a file")
+        source = content if isinstance(content, Path) else io.BytesIO(content)
+        with Image.open(source, formats=_FORMATS) as file:
             yield file
-    # PIL says "broken" with a different class for each format.
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # PIL says "broken" with a different class for each format
         raise IntegrityError(
             f"{image.where} cannot be decoded: {error}\n  the file is damaged or is not an image"
         ) from error
+
+
+def _size(image: EncodedImage) -> int:
+    content = image.content
+    return content.stat().st_size if isinstance(content, Path) else len(content)

@@ -15,6 +15,8 @@ from zoo.data.names import data_root
 from zoo.errors import IntegrityError, NotFoundError
 
 T = TypeVar("T")
+# What damaged files make torchvision raise.
+_UNREADABLE = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, EOFError, OSError)
 
 
 def fetch(name: str, open_files: Callable[[Path, bool], T]) -> T:
@@ -30,7 +32,7 @@ def fetch(name: str, open_files: Callable[[Path, bool], T]) -> T:
     root = data_root() / name
     try:
         return _quietly(open_files, root, False)
-    except (RuntimeError, AssertionError, ValueError, TypeError, LookupError, EOFError) as error:
+    except _UNREADABLE as error:
         if not str(error).startswith("Dataset not found"):  # torchvision's words for absent files
             raise IntegrityError(
                 f"dataset {name!r} in {root} cannot be read: {_one_line(error)}\n"

@@ -5,9 +5,9 @@ Shapes: N images.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,9 +16,14 @@ import torch
 from zoo.data.decode import EncodedImage
 from zoo.data.parts import Part
 from zoo.errors import IntegrityError, UsageError
+from zoo.storage.read import strict_json
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels")
+_MAX_LABEL = 1 << 20
+# Encoded images do not shrink again; those that are all alike may.
+_MAX_RATIO, _ALWAYS_FINE = 32, 1 << 28
+_ROWS_AT_ONCE = 64
 
 
 def read_parquet(files: Sequence[Path]) -> Part:
@@ -45,21 +50,22 @@ def count_class_names(file: Path) -> int:
     """
     schema = _open(file).schema_arrow
     _, label = _find_columns(file, schema)
-    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = metadata.get("info", {}).get("features", {}).get(label, {})
-    return len(feature.get("names", ()))
+    try:
+        found: Any = strict_json((schema.metadata or {}).get(b"huggingface", b"{}"))
+        for key in ("info", "features", label):
+            found = found.get(key, {})
+        return len(found.get("names", ()))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise _damaged(file, error) from error
 
 
 def _read_file(file: Path) -> tuple[list[bytes], list[int]]:
     reader = _open(file)
     image, label = _find_columns(file, reader.schema_arrow)
     try:
-        table = reader.read([image, label])
+        contents, labels = _columns(file, reader, image, label)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
-    contents, labels = table[image].to_pylist(), table[label].to_pylist()
-    if pa.types.is_struct(table[image].type):
-        contents = [struct and struct["bytes"] for struct in contents]
     for values, name in ((contents, image), (labels, label)):
         if None in values:
             raise UsageError(
@@ -70,6 +76,41 @@ def _read_file(file: Path) -> tuple[list[bytes], list[int]]:
         raise UsageError(
             f"column {label!r} of {file} has negative labels\n"
             "  labels count from 0; a split published without labels cannot be used"
+        )
+    if max(labels, default=0) > _MAX_LABEL:
+        raise UsageError(
+            f"column {label!r} of {file} has the label {max(labels)}\n"
+            f"  labels count the classes from 0; a million classes are more than any net here has"
+        )
+    return contents, labels
+
+
+def _columns(
+    file: Path, reader: pq.ParquetFile, image: str, label: str
+) -> tuple[list[Any], list[Any]]:
+    """Both columns, read bit by bit, so that a small file cannot fill the memory.
+
+    Raises:
+        IntegrityError: more bytes than such a file can honestly hold.
+    """
+    limit = max(_ALWAYS_FINE, _MAX_RATIO * file.stat().st_size)
+    groups = [reader.metadata.row_group(i) for i in range(reader.num_row_groups)]
+    told = sum(g.column(i).total_uncompressed_size for g in groups for i in range(g.num_columns))
+    held, contents, labels = 0, [], []
+    if told <= limit:
+        for batch in reader.iter_batches(_ROWS_AT_ONCE, columns=[image, label]):
+            held += batch.nbytes
+            if held > limit:
+                break
+            values = batch.column(image).to_pylist()
+            if pa.types.is_struct(batch.column(image).type):
+                values = [struct and struct["bytes"] for struct in values]
+            contents += values
+            labels += batch.column(label).to_pylist()
+    if max(told, held) > limit:
+        raise IntegrityError(
+            f"{file} unpacks to more than {limit:,} bytes\n"
+            "  no images shrink that much: the file is damaged or a trap"
         )
     return contents, labels
 
@@ -98,7 +139,7 @@ def _find_columns(file: Path, schema: pa.Schema) -> tuple[str, str]:
 
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return any(field.name == "bytes" for field in kind.fields)
+        return any(field.name == "bytes" and _holds_images(field.type) for field in kind.fields)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
@@ -109,5 +150,5 @@ def _only(candidates: Sequence[str], usual: Sequence[str]) -> str | None:
 
 
 def _damaged(file: Path, error: Exception) -> IntegrityError:
-    first_line = str(error).splitlines()[0]
+    first_line = (str(error) or type(error).__name__).splitlines()[0][:200]
     return IntegrityError(f"{file} is not a readable parquet file: {first_line}\n  fetch it again")

@@ -36,11 +36,12 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: float):
         super().__init__()
+        # The number itself, since a net that is only planned, on the meta device, has no values.
+        rounded = torch.tensor(std, dtype=torch.float32, device="cpu").item()
+        if not 0 < rounded < math.inf:
+            raise UsageError(f"Normalize: {_not_positive(rounded)}")
         self.register_buffer("mean_C", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        reason = obstacle(self)
-        if reason is not None:
-            raise UsageError(f"Normalize: {reason}")
 
     @property
     def lipschitz(self) -> float:
@@ -57,9 +58,12 @@ class Normalize(nn.Module):
 @obstacle.register
 def _(layer: Normalize) -> str | None:
     # Checked again with the weights in place: a file can hold any number.
-    if 0 < layer.std.item() < math.inf:
-        return None
-    return f"std must be one positive float32 number, got {layer.std.item()}"
+    std = layer.std.item()
+    return None if 0 < std < math.inf else _not_positive(std)
+
+
+def _not_positive(std: float) -> str:
+    return f"std must be one positive float32 number, got {std}"
 
 
 @interval.register(Normalize)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import reprlib
+import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,9 +15,14 @@ from pydantic import ValidationError
 from zoo.errors import NotFoundError, UsageError, unknown
 from zoo.paths import recipes_dir
 from zoo.recipes.schema import Recipe, known_keys
+from zoo.storage.read import CONTROL, read_bounded, shown
 
 # A recipe is a page of settings; anything larger is not one.
 _MAX_BYTES = 65536
+_MAX_DIGITS = 20
+_MAX_ERRORS, _MAX_WORDS = 20, 300  # lines of one error, and characters of each
+# A parent is a file beside its child, or one that comes with the zoo; never a path.
+_PARENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,10 +38,20 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":  # a second way to give a key twice
+                raise yaml.MarkedYAMLError(None, None, "merges are refused", key.start_mark)
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.MarkedYAMLError(None, None, f"{key.value} given twice", key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: Any) -> Any:
+        text = super().construct_scalar(node)
+        if isinstance(text, str) and CONTROL.search(text):
+            raise yaml.MarkedYAMLError(None, None, "characters are no text", node.start_mark)
+        if node.tag == "tag:yaml.org,2002:int" and len(text) > _MAX_DIGITS:
+            raise yaml.MarkedYAMLError(None, None, "a number is too large", node.start_mark)
+        return text
 
 
 def list_recipes() -> list[str]:
@@ -51,7 +67,7 @@ def recipe_path(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113  (never raises, however long the name)
             raise NotFoundError(f"no recipe file {path}\n  see all recipes: zoo recipe ls")
         return path
     if str(name_or_path) not in list_recipes():
@@ -67,7 +83,7 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
 
     Raises:
         NotFoundError: no such recipe or parent.
-        UsageError: all that is wrong with it, a line each.
+        UsageError: what is wrong with it, a line each.
     """
     path = recipe_path(name_or_path)
     content = _with_parent(path)
@@ -77,10 +93,12 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
         # A run's recipe.yaml says its name; a recipe's file is its name.
         return Recipe.model_validate({"name": path.stem} | content)
     except ValidationError as error:
-        lines = [_line(detail) for detail in error.errors()]
-        raise UsageError(
-            "\n".join([f"recipe {path.stem} has {len(lines)} error(s)", *lines])
-        ) from None
+        details = error.errors()
+        lines = [f"recipe {path.stem} has {len(details)} error(s)"]
+        lines += [_line(detail) for detail in details[:_MAX_ERRORS]]
+        if len(details) > _MAX_ERRORS:
+            lines.append(f"  and {len(details) - _MAX_ERRORS} more")
+        raise UsageError("\n".join(lines)) from None
 
 
 def _with_parent(path: Path) -> dict[str, Any]:
@@ -88,6 +106,8 @@ def _with_parent(path: Path) -> dict[str, Any]:
     parent = content.pop("parent", None)
     if parent is None:
         return content
+    if not isinstance(parent, str) or not _PARENT.fullmatch(parent):
+        raise UsageError(f"recipe {path.stem}: {shown(parent)} is not the name of a parent recipe")
     beside = path.parent / f"{parent}.yaml"
     parent_path = beside if beside.is_file() else recipes_dir() / f"{parent}.yaml"
     if not parent_path.is_file():
@@ -101,7 +121,7 @@ def _with_parent(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_BYTES:
         raise UsageError(f"recipe {path} is larger than {_MAX_BYTES} bytes")
-    content = _parse(f"recipe {path}", path.read_bytes())
+    content = _parse(f"recipe {path}", read_bounded(path, _MAX_BYTES))
     if not isinstance(content, dict):
         raise UsageError(f"recipe {path} must be a mapping of settings")
     return content
@@ -111,7 +131,9 @@ def _parse(where: str, text: str | bytes) -> Any:
     try:
         return _Loader(text).get_single_data()
     except Exception as error:  # values that a tag does not fit fail in a dozen ways
-        raise UsageError(f"{where} is not YAML that a recipe may hold: {error}") from None
+        raise UsageError(
+            f"{where} is not YAML that a recipe may hold: {str(error)[:_MAX_WORDS]}"
+        ) from None
 
 
 def _merge(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +170,15 @@ def _line(detail: Any) -> str:
     elif detail["type"] == "missing":
         message = "missing"
     elif detail["type"] not in ("value_error", "union_tag_invalid"):
-        message += f", got {reprlib.repr(detail['input'])}"
+        message += f", got {_shown(detail['input'])}"
     if place[:1] == ("schedules",):  # the third part is the kind of schedule, not a key
         place = place[:2] + place[3:]
-    return f"  {'.'.join(map(str, place)) or 'recipe'}: {message}"
+    where = ".".join(map(str, place))
+    return f"  {where[:_MAX_WORDS] or 'recipe'}: {message[:_MAX_WORDS]}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return shown(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        return f"a {type(value).__name__} that is too large to show"

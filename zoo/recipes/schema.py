@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from zoo.architectures import check_architecture
+from zoo.architectures import check_architecture, check_values
 from zoo.data.names import check_data_name
 from zoo.eps import format_eps
 from zoo.errors import UsageError, unknown
@@ -34,6 +34,7 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> ModelSpec:
         check_architecture(self.name, self.arguments)
+        check_values(self.arguments)
         return self
 
     @property
@@ -135,6 +136,14 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     init: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _no_path(cls, name: str) -> str:
+        # Run folders are called after it.
+        if not 0 < len(name) <= 100 or name[0] == "." or set(name) & set("/\\\n\t"):
+            raise ValueError("a name has 1 to 100 characters, no slash, and no dot in front")
+        return name
 
     @field_validator("data")
     @classmethod

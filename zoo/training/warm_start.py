@@ -15,7 +15,7 @@ from zoo.layers import Normalize
 from zoo.models import LinfDistMLP, fold, unfold
 from zoo.training.build import build_model
 from zoo.training.run import RunFolder
-from zoo.weights import load, load_tensors, sha256_of
+from zoo.weights import load, load_tensors
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def _training_form(model: nn.Module, source: str) -> tuple[dict[str, Tensor], st
         run = RunFolder.open(source)
         path = run.path / "model.safetensors"
         trained = build_model(run.recipe.model, load_data(run.recipe.data, "train"))
-        load_tensors(trained, path)
-        sha256 = sha256_of(path)
+        sha256 = load_tensors(trained, path)
     else:
         trained = load(source)
         card: Any = trained.card

@@ -20,6 +20,7 @@ def cifar10(split: str) -> Pixels:
     """Files in ``$ZOO_DATA/cifar10``; validation = the last 5,000 training images."""
     from torchvision.datasets import CIFAR10
 
+    # Not pinned here; torchvision checks the md5 of each file before it unpickles it.
     dataset = fetch(
         "cifar10", lambda root, download: CIFAR10(root, train=split != "test", download=download)
     )

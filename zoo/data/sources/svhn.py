@@ -24,6 +24,7 @@ def svhn(split: str) -> Pixels:
 def _read(part: str) -> tuple[Tensor, Tensor]:
     from torchvision.datasets import SVHN
 
+    # Not pinned here; torchvision checks the md5 of each file before it reads it.
     dataset = fetch("svhn", lambda root, download: SVHN(root, split=part, download=download))
     # torchvision gives a transposed view of the file's HWCN array.
     x_NCHW = torch.from_numpy(dataset.data).contiguous()
