@@ -13,8 +13,9 @@ BIN := .venv/bin
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
 
+# Two workers, one thread each; a file's tests stay together, as they share what is slow to make.
 test: .venv/developing
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: .venv/developing
 	$(BIN)/python -m pytest tests/faults tests/test_halving.py --full -q

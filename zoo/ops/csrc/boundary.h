@@ -18,6 +18,11 @@
 
 #include "kernels.h"
 
+// torch 2.11 has the check under its older name alone; the new one keeps an error's own message.
+#ifndef STABLE_TORCH_ERROR_CODE_CHECK
+#define STABLE_TORCH_ERROR_CODE_CHECK TORCH_ERROR_CODE_CHECK
+#endif
+
 namespace {
 
 using torch::headeronly::ScalarType;
