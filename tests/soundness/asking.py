@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 import zoo.certification.evaluate
-import zoo.claims
 import zoo.release
 from zoo.attacks import Attack
 from zoo.bounds import Bound, Margins
@@ -102,7 +101,7 @@ def digits(n: int = 60) -> Pixels:
 
 @functools.cache
 def published() -> Path:
-    """A weight folder measured on all test digits; call it once before anything is planted."""
+    """A weight folder measured on all test digits; made once, see `hunts.prepare`."""
     parent = Path(tempfile.mkdtemp(prefix="soundness-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     return publish(digit_net(), digits(360), parent)

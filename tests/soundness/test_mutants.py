@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from conftest import REPORT
 
-from soundness import asking, hunts, mutants, overcautious
+from soundness import hunts, mutants, overcautious
 from tests.tally import Tally
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,9 +26,8 @@ def _load(package: ModuleType, name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def published() -> None:
-    """The folder that hunts damage copies of is made by sound code."""
-    asking.published()
+def prepared() -> None:
+    hunts.prepare()
 
 
 def _line(config: pytest.Config, title: str) -> Tally:

@@ -29,7 +29,7 @@ def test_there_are_sixteen() -> None:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("number", PITFALLS)
 def test_its_guard_finds_a_planted_one(number: int) -> None:
-    asking.published()  # before anything is planted
+    hunts.prepare()
     title, guard = PITFALLS[number]
     planted = [m for m in MUTANTS.values() if m.PITFALL == number and guard in m.HUNTS]
     assert planted, f"pitfall {number} ({title}): no mutant names its guard, {guard}"

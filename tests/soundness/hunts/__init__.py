@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from soundness import asking
+
 # What a finding begins with where the hunt itself failed: something is wrong, nobody knows what.
 CRASHED = "crashed:"
 
@@ -16,6 +18,13 @@ CRASHED = "crashed:"
 def names() -> list[str]:
     """All hunts."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def prepare() -> None:
+    """To be called before anything is planted, as what is imported or made later would hold it."""
+    for name in names():
+        importlib.import_module(f"{__name__}.{name}")
+    asking.published()
 
 
 def first_finding(name: str) -> str | None:

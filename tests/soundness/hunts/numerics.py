@@ -12,13 +12,23 @@ from soundness.asking import FIRST, ONE_PIXEL, Planted, points_net
 from zoo.certification import Certifier
 
 TINY = 2.0**-1060
+KINDS = ("matmul", "conv", "rnn")
 
 
 def hunt() -> Iterator[str]:
-    general, conv = torch.backends, torch.backends.cudnn.conv
-    before = general.fp32_precision, conv.fp32_precision
+    backends: Any = torch.backends
+    # The general one first: it resets the others.
+    owners = [backends, backends.cuda.matmul]
+    owners += [
+        getattr(of, name)
+        for of in (backends.cudnn, backends.mkldnn)
+        for name in KINDS
+        if hasattr(of, name)
+    ]
+    before = [owner.fp32_precision for owner in owners]
     torch.set_flush_denormal(True)
-    general.fp32_precision = "tf32"
+    for owner in owners:
+        owner.fp32_precision = "tf32"
     outer = settings()
     try:
         for fails in (False, True):
@@ -27,7 +37,8 @@ def hunt() -> Iterator[str]:
                 yield f"what was set before is not restored: {settings()}, not {outer}"
     finally:
         torch.set_flush_denormal(False)
-        general.fp32_precision, conv.fp32_precision = before
+        for owner, precision in zip(owners, before, strict=True):
+            owner.fp32_precision = precision
 
 
 def settings() -> dict[str, Any]:

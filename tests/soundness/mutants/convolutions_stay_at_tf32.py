@@ -1,4 +1,4 @@
-"""Only the general setting is reset; cuDNN's own, which is TF32 by default, is forgotten."""
+"""Only matrix products are set to IEEE: convolutions keep what was set before, TF32 here."""
 
 from __future__ import annotations
 
