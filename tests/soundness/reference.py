@@ -1,26 +1,19 @@
 """Margins of both bounds in numpy's float64, rounding ignored: slow, plain and written apart.
 
-A certificate may fall short of these by rounding and by no more, so whatever is far from 0 here has
-the same sign there. It reads tensors and shapes from a net's layers, and nothing else of them.
+A certificate falls short of these by rounding alone: what is far from 0 here has its sign there.
 
 Shapes: B batch, I in features, O out features, C/H/W image, K classes.
 """
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 
 import numpy as np
 from torch import nn
 
-from zoo.layers import (
-    LpDistConv2d,
-    LpDistLinear,
-    MeanShift,
-    Negate,
-    Normalize,
-    PrunedLinfDistLinear,
-)
+from zoo import layers
 
 Ends = tuple[np.ndarray, np.ndarray]
 
@@ -30,12 +23,10 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
     x, eps = x_BCHW.astype(np.float64), np.asarray(eps_B, np.float64).reshape(-1, 1, 1, 1)
     if bound == "lipschitz":
         logits_BK, _ = _image(net, x, x)
-        gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, Normalize)])
+        gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, layers.Normalize)])
         return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
-    lower, upper = x - eps, x + eps
-    if clip:
-        lower, upper = np.clip(lower, 0, 1), np.clip(upper, 0, 1)
-    return _worst(*_image(net, lower, upper), y_B)
+    ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
+    return _worst(*_image(net, *ends), y_B)
 
 
 def scale(net: nn.Module, x_BCHW: np.ndarray) -> np.ndarray:
@@ -71,40 +62,34 @@ def _layers(net: nn.Module) -> list[nn.Module]:
     return [leaf for layer in inside for leaf in layer.modules() if not list(leaf.children())]
 
 
-def _image(net: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
-    for layer in _layers(net):
-        lower, upper = _step(layer, lower, upper)
-    return lower, upper
+def _image(net: nn.Module, *ends: np.ndarray) -> Ends:
+    return functools.reduce(lambda at, layer: _step(layer, *at), _layers(net), ends)
 
 
 def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
     match layer:
-        case Normalize():
-            mean, std = _numbers(layer.mean_C).reshape(-1, 1, 1), float(layer.std)
-            return (lower - mean) / std, (upper - mean) / std
-        case MeanShift():
+        case layers.Normalize():
+            mean = _numbers(layer.mean_C).reshape(-1, 1, 1)
+            return (lower - mean) / float(layer.std), (upper - mean) / float(layer.std)
+        case layers.MeanShift():
             mean = _numbers(layer.running_mean_O).reshape(-1, *[1] * (lower.ndim - 2))
             return lower - mean, upper - mean
         case nn.Flatten():
             return lower.reshape(len(lower), -1), upper.reshape(len(upper), -1)
-        case Negate():
+        case layers.Negate():
             return -upper, -lower
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)
-        case LpDistLinear():
+        case layers.LpDistLinear():
             ends = _distances(lower, upper, _numbers(layer.weight))
-        case PrunedLinfDistLinear():
+        case layers.PrunedLinfDistLinear():
             ends = _pruned(layer, lower, upper)
-        case LpDistConv2d():
-            weight = _numbers(layer.weight)
-            border = _numbers(layer.pad_value_C)
-            rows = [_windows(x, layer, border) for x in (lower, upper)]
-            shape = rows[0].shape[:3]
-            flat = [r.reshape(-1, r.shape[-1]) for r in rows]
-            ends = _distances(*flat, weight.reshape(len(weight), -1))
-            bias = _bias(layer)
-            low, high = ((e + bias).reshape(*shape, -1).transpose(0, 3, 1, 2) for e in ends)
-            return low, high
+        case layers.LpDistConv2d():
+            rows = [_windows(x, layer, _numbers(layer.pad_value_C)) for x in (lower, upper)]
+            shape, flat = rows[0].shape[:3], [r.reshape(-1, r.shape[-1]) for r in rows]
+            weight_OI = _numbers(layer.weight).reshape(len(layer.weight), -1)
+            low, high = (e + _bias(layer) for e in _distances(*flat, weight_OI))
+            return tuple(e.reshape(*shape, -1).transpose(0, 3, 1, 2) for e in (low, high))
         case nn.Linear():
             ends = _affine(lower, upper, _numbers(layer.weight))
         case nn.Conv2d():
@@ -128,12 +113,11 @@ def _distances(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray) -> 
     return nearest.max(2), np.maximum(np.abs(below), np.abs(above)).max(2)
 
 
-def _pruned(layer: PrunedLinfDistLinear, lower: np.ndarray, upper: np.ndarray) -> Ends:
+def _pruned(layer: layers.PrunedLinfDistLinear, lower: np.ndarray, upper: np.ndarray) -> Ends:
     index, weight = layer.index_E.numpy().astype(int), _numbers(layer.weight_E)
     parts = [slice(a, b) for a, b in pairwise(layer.start.tolist())]
     ends = [_distances(lower[:, index[e]], upper[:, index[e]], weight[None, e]) for e in parts]
-    low, high = (np.concatenate([end[i] for end in ends], 1) for i in (0, 1))
-    return low, high
+    return tuple(np.concatenate(parts, 1) for parts in zip(*ends, strict=True))
 
 
 def _affine(lower: np.ndarray, upper: np.ndarray, w_OI: np.ndarray) -> Ends:
@@ -155,14 +139,11 @@ def _windows(x_BCHW: np.ndarray, layer, border_C: np.ndarray) -> np.ndarray:
 
 
 def _convolution(layer: nn.Conv2d, lower: np.ndarray, upper: np.ndarray) -> Ends:
-    outputs: list[Ends] = []
+    outputs, size = [], layer.in_channels // layer.groups
     for group, weight in enumerate(np.split(_numbers(layer.weight), layer.groups)):
-        channels = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
-        zeros = np.zeros(weight.shape[1])
-        rows = [_windows(x[:, channels], layer, zeros) for x in (lower, upper)]
+        channels = slice(group * size, (group + 1) * size)
+        rows = [_windows(x[:, channels], layer, np.zeros(size)) for x in (lower, upper)]
         outputs.append(_affine(*rows, weight.reshape(len(weight), -1)))
     shift = np.reshape(_bias(layer), (-1, 1, 1))
-    low, high = (
-        np.concatenate([o[i] for o in outputs], -1).transpose(0, 3, 1, 2) + shift for i in (0, 1)
-    )
-    return low, high
+    ends = (np.concatenate(parts, -1).transpose(0, 3, 1, 2) for parts in zip(*outputs, strict=True))
+    return tuple(end + shift for end in ends)

@@ -8,7 +8,7 @@ from soundness.border import borders
 from soundness.nets import predictions, random_images, random_net
 
 IMAGES = 6
-KINDS = ("normalized", "distconv", "relu", "conv", "head")
+KINDS = ("relu", "distconv", "head", "conv")
 
 
 def hunt() -> Iterator[str]:
