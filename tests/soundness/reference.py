@@ -1,0 +1,149 @@
+"""Margins of both bounds in numpy's float64, rounding ignored: slow, plain and written apart.
+
+A certificate falls short of these by rounding alone: what is far from 0 here has its sign there.
+
+Shapes: B batch, I in features, O out features, C/H/W image, K classes.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import pairwise
+
+import numpy as np
+from torch import nn
+
+from zoo import layers
+
+Ends = tuple[np.ndarray, np.ndarray]
+
+
+def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np.ndarray:
+    """Worst margin of each image at its own eps, (B,)."""
+    x, eps = x_BCHW.astype(np.float64), np.asarray(eps_B, np.float64).reshape(-1, 1, 1, 1)
+    if bound == "lipschitz":
+        logits_BK, _ = _image(net, x, x)
+        gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, layers.Normalize)])
+        return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
+    ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
+    return _worst(*_image(net, *ends), y_B)
+
+
+def scale(net: nn.Module, x_BCHW: np.ndarray) -> np.ndarray:
+    """The largest number in each image's forward pass: rounding is relative to it."""
+    x = x_BCHW.astype(np.float64)
+    largest_B = np.ones(len(x))
+    for layer in _layers(net):
+        x, _ = _step(layer, x, x)
+        largest_B = np.maximum(largest_B, np.abs(x).reshape(len(x), -1).max(1))
+    return largest_B
+
+
+def borders(bound: str, net: nn.Module, x_BCHW, y_B, *, clip: bool) -> np.ndarray:
+    """The eps at which each image's margin is 0, (B,); 1 where it stays positive."""
+    low_B, high_B = np.zeros(len(x_BCHW)), np.ones(len(x_BCHW))
+    for _ in range(26):
+        middle_B = (low_B + high_B) / 2
+        positive_B = margins(bound, net, x_BCHW, y_B, middle_B, clip=clip) > 0
+        low_B = np.where(positive_B, middle_B, low_B)
+        high_B = np.where(positive_B, high_B, middle_B)
+    return high_B
+
+
+def _worst(lower_BK: np.ndarray, upper_BK: np.ndarray, y_B: np.ndarray) -> np.ndarray:
+    at = np.arange(len(y_B))
+    others_BK = upper_BK.copy()
+    others_BK[at, y_B] = -np.inf
+    return lower_BK[at, y_B] - others_BK.max(1)
+
+
+def _layers(net: nn.Module) -> list[nn.Module]:
+    inside = net if isinstance(net, nn.Sequential) else net.layers
+    return [leaf for layer in inside for leaf in layer.modules() if not list(leaf.children())]
+
+
+def _image(net: nn.Module, *ends: np.ndarray) -> Ends:
+    return functools.reduce(lambda at, layer: _step(layer, *at), _layers(net), ends)
+
+
+def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
+    match layer:
+        case layers.Normalize():
+            mean = _numbers(layer.mean_C).reshape(-1, 1, 1)
+            return (lower - mean) / float(layer.std), (upper - mean) / float(layer.std)
+        case layers.MeanShift():
+            mean = _numbers(layer.running_mean_O).reshape(-1, *[1] * (lower.ndim - 2))
+            return lower - mean, upper - mean
+        case nn.Flatten():
+            return lower.reshape(len(lower), -1), upper.reshape(len(upper), -1)
+        case layers.Negate():
+            return -upper, -lower
+        case nn.ReLU():
+            return np.maximum(lower, 0), np.maximum(upper, 0)
+        case layers.LpDistLinear():
+            ends = _distances(lower, upper, _numbers(layer.weight))
+        case layers.PrunedLinfDistLinear():
+            ends = _pruned(layer, lower, upper)
+        case layers.LpDistConv2d():
+            rows = [_windows(x, layer, _numbers(layer.pad_value_C)) for x in (lower, upper)]
+            shape, flat = rows[0].shape[:3], [r.reshape(-1, r.shape[-1]) for r in rows]
+            weight_OI = _numbers(layer.weight).reshape(len(layer.weight), -1)
+            low, high = (e + _bias(layer) for e in _distances(*flat, weight_OI))
+            return tuple(e.reshape(*shape, -1).transpose(0, 3, 1, 2) for e in (low, high))
+        case nn.Linear():
+            ends = _affine(lower, upper, _numbers(layer.weight))
+        case nn.Conv2d():
+            return _convolution(layer, lower, upper)
+        case _:
+            raise AssertionError(f"no reference for {type(layer).__name__}")
+    return ends[0] + _bias(layer), ends[1] + _bias(layer)
+
+
+def _numbers(tensor) -> np.ndarray:
+    return tensor.detach().numpy().astype(np.float64)
+
+
+def _bias(layer: nn.Module) -> np.ndarray | float:
+    return 0.0 if layer.bias is None else _numbers(layer.bias)
+
+
+def _distances(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray) -> Ends:
+    below, above = lower_BI[:, None] - w_OI, upper_BI[:, None] - w_OI
+    nearest = np.where((below <= 0) & (above >= 0), 0, np.minimum(np.abs(below), np.abs(above)))
+    return nearest.max(2), np.maximum(np.abs(below), np.abs(above)).max(2)
+
+
+def _pruned(layer: layers.PrunedLinfDistLinear, lower: np.ndarray, upper: np.ndarray) -> Ends:
+    index, weight = layer.index_E.numpy().astype(int), _numbers(layer.weight_E)
+    parts = [slice(a, b) for a, b in pairwise(layer.start.tolist())]
+    ends = [_distances(lower[:, index[e]], upper[:, index[e]], weight[None, e]) for e in parts]
+    return tuple(np.concatenate(parts, 1) for parts in zip(*ends, strict=True))
+
+
+def _affine(lower: np.ndarray, upper: np.ndarray, w_OI: np.ndarray) -> Ends:
+    up, down = np.maximum(w_OI, 0).T, np.minimum(w_OI, 0).T
+    return lower @ up + upper @ down, upper @ up + lower @ down
+
+
+def _windows(x_BCHW: np.ndarray, layer, border_C: np.ndarray) -> np.ndarray:
+    """(B, H', W', C * h * w)."""
+    (pad, *_), (step, *_) = (np.ravel(v) for v in (layer.padding, layer.stride))
+    size = layer.weight.shape[-1]
+    b, c, h, w = x_BCHW.shape
+    framed = np.empty((b, c, h + 2 * pad, w + 2 * pad))
+    framed[:] = border_C[:, None, None]
+    framed[:, :, pad : pad + h, pad : pad + w] = x_BCHW
+    view = np.lib.stride_tricks.sliding_window_view(framed, (size, size), (2, 3))
+    view = view[:, :, ::step, ::step].transpose(0, 2, 3, 1, 4, 5)
+    return view.reshape(*view.shape[:3], -1)
+
+
+def _convolution(layer: nn.Conv2d, lower: np.ndarray, upper: np.ndarray) -> Ends:
+    outputs, size = [], layer.in_channels // layer.groups
+    for group, weight in enumerate(np.split(_numbers(layer.weight), layer.groups)):
+        channels = slice(group * size, (group + 1) * size)
+        rows = [_windows(x[:, channels], layer, np.zeros(size)) for x in (lower, upper)]
+        outputs.append(_affine(*rows, weight.reshape(len(weight), -1)))
+    shift = np.reshape(_bias(layer), (-1, 1, 1))
+    ends = (np.concatenate(parts, -1).transpose(0, 3, 1, 2) for parts in zip(*outputs, strict=True))
+    return tuple(end + shift for end in ends)
