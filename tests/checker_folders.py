@@ -37,6 +37,8 @@ def write(folder: Path, weights: bytes | None = None, rows=None, **card) -> Path
     if rows is not None:
         lines = [",".join(map(str, row)) for row in rows]
         (folder / "certificates.csv").write_text("\n".join([COLUMNS, *lines]) + "\n")
+        text = (folder / "certificates.csv").read_bytes()
+        card["certificates_sha256"] = hashlib.sha256(text).hexdigest()
         certified = sum(row[3] == "certified" for row in rows)
         clean = sum(row[1] == row[2] for row in rows)
         ab = {"n_certified_a": sum(r[5] for r in rows), "n_certified_b": sum(r[6] for r in rows)}

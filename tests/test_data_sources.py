@@ -178,7 +178,8 @@ def test_cifar10_jpeg_absent_or_changed(offline_root: Path) -> None:
         load_data("cifar10_jpeg")
 
 
-def test_real_mnist() -> None:
+def test_real_mnist(monkeypatch) -> None:
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
     if not (data_root() / "mnist" / "MNIST" / "raw").is_dir():
         pytest.skip("ZOO_DATA does not hold mnist")
     test, train = load_data("mnist"), load_data("mnist", "train+validation")

@@ -48,17 +48,19 @@ def check_values(arguments: Mapping[str, Any]) -> None:
     """
     for key, value in arguments.items():
         if key in ("width", "num_classes", "in_chans", "img_size"):
-            fits = _is_size(value)
+            fits, wanted = _is_size(value), "a size must be positive, a whole number"
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))
+            wanted = "it must list positive whole numbers"
         elif key == "folded":
-            fits = isinstance(value, bool)
+            fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
-            fits = all(map(_is_number, value if isinstance(value, list | tuple) else [value]))
+            several = value if isinstance(value, list | tuple) else [value]
+            fits, wanted = all(map(_is_number, several)), "it must be one number or a list of them"
         else:
-            fits = _is_number(value)
+            fits, wanted = _is_number(value), "it must be a finite number"
         if not fits:
-            raise UsageError(f"{key} = {ascii(value)[:60]} is no value of this argument")
+            raise UsageError(f"{key} = {ascii(value)[:60]}: {wanted}")
     channels = arguments.get("in_chans", 1)
     if channels > 2**16:  # the one size that something is made of outside of tensors
         raise UsageError(f"in_chans = {channels} is more than any image has")

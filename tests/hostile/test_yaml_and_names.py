@@ -88,10 +88,10 @@ def test_recipes(base: Path, tally) -> None:
         content = text if own_head else f"parent: base\n{text}"
         (base / "mine.yaml").write_bytes(content.encode("utf-8", "surrogatepass"))
         counts["hostile"] += 1
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(ZooError) as caught:
             load_recipe(base / "mine.yaml")
-        assert time.monotonic() - start < 1, text[:50]
+        assert time.process_time() - start < 1, text[:50]
         message = str(caught.value)
         assert caught.value.exit_code in (2, 3, 4) and "mine" in message, text[:50]
         assert len(message) < 3000 and len(message.splitlines()) < 25, text[:50]
@@ -243,11 +243,11 @@ def test_json_that_is_none(tmp_path: Path, tally) -> None:
         for name, read in (("config.json", Card.read), ("index.json", read_index)):
             (tmp_path / name).write_bytes(content)
             counts["hostile"] += 1
-            start = time.monotonic()
+            start = time.process_time()
             with pytest.raises(IntegrityError) as caught:
                 read(tmp_path)
             clear(caught.value, name)
-            assert time.monotonic() - start < 1
+            assert time.process_time() - start < 1
             counts["refused"] += 1
     assert counts["refused"] >= 50
 

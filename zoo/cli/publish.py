@@ -31,7 +31,7 @@ def publish(
     from zoo.publishing import publish as write
     from zoo.release import Measuring, measure_again
 
-    published = run in read_index() or (Path(run) / "model.safetensors").is_file()
+    published = run in read_index() or (Path(run) / "config.json").is_file()
     if published and out is not None:
         raise UsageError(f"{run} is a weight folder, whose claims are renewed in place: no --out")
     with progress(f"publish {run}", quiet=quiet) as show:

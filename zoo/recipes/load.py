@@ -18,7 +18,7 @@ from zoo.recipes.schema import Recipe, known_keys
 from zoo.storage.read import CONTROL, read_bounded, shown
 
 # A recipe is a page of settings; anything larger is not one.
-_MAX_BYTES = 65536
+_MAX_BYTES = 16384
 _MAX_DIGITS = 20
 _MAX_ERRORS, _MAX_WORDS = 20, 300  # lines of one error, and characters of each
 # A parent is a file beside its child, or one that comes with the zoo; never a path.
