@@ -18,7 +18,7 @@ test: .venv/developing
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: .venv/developing
-	$(BIN)/python -m pytest tests/faults tests/test_halving.py --full -q
+	$(BIN)/python -m pytest tests/faults tests/test_halving.py tests/test_processes.py tests/test_training.py tests/test_cli.py --full -q
 
 soundness: .venv/developing
 	$(BIN)/python -m pytest tests/soundness tests/hostile --full -q

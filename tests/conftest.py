@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +61,26 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
         terminalreporter.section("figures")
         for line in lines:
             terminalreporter.line(str(line))
+
+
+@pytest.fixture
+def zoo_(capfd, monkeypatch, tmp_path):
+    """Run a command in this process, in an empty folder: exit code, stdout, stderr."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+    def run(*words: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, words)])
+        import zoo.cli
+
+        with pytest.raises(SystemExit) as end:
+            zoo.cli.main()
+        return end.value.code, *capfd.readouterr()
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

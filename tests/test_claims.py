@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 from conftest import NAME
 
 import zoo.claims
+import zoo.cli
 import zoo.layers.lp_dist
 from zoo.attacks.pgd import PGD
 from zoo.cards.card import Card
@@ -155,18 +154,13 @@ def test_a_kernel_that_is_off_in_the_last_bit_is_found(weights: Path, monkeypatc
         check_claims(weights)
 
 
-def test_the_command_says_what_failed_by_its_exit_code(weights: Path) -> None:
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "zoo", "certify", "--check", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    met = run(weights)
-    assert met.returncode == 0 and NAME in met.stdout
-    assert run(weights, "--eps", "0.01").returncode == 2
+def test_the_command_says_what_failed_by_its_exit_code(weights: Path, zoo_) -> None:
+    code, out, _ = zoo_("certify", "--check", weights)
+    assert code == 0 and NAME in out
+    assert zoo_("certify", "--check", weights, "--eps", "0.01")[0] == 2
     rows = certificates(weights)
     for row in rows:
         row["status"] = "certified" if row["status"] == "unknown" else row["status"]
     claim(weights, rows)
-    unmet = run(weights)
-    assert unmet.returncode == 5 and "not certified here" in unmet.stderr
-    assert len(unmet.stderr.splitlines()) < 5
+    code, _, err = zoo_("certify", "--check", weights)
+    assert code == 5 and "not certified here" in err and len(err.splitlines()) < 5

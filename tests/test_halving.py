@@ -274,6 +274,7 @@ print(row.n, row.n_certified, row.n_falsified, row.n_unknown)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the address space")
+@pytest.mark.usefixtures("only_full")
 def test_a_process_that_really_runs_out_of_memory_finds_the_same(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a thread takes address space of its own
     command = [sys.executable, "-c", REAL]

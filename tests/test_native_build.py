@@ -260,25 +260,17 @@ def test_a_library_that_is_there_needs_no_compiler(home, monkeypatch):
 # -------------------------------------------------------------------------- lesser instruction sets
 
 
+@pytest.mark.usefixtures("only_full")
 @pytest.mark.parametrize("isa", ["avx2", "portable"])
-def test_kernels_for_lesser_instruction_sets_keep_the_promises(
-    isa, home, monkeypatch, pytestconfig
-):
+def test_kernels_for_lesser_instruction_sets_keep_the_promises(isa, home, monkeypatch):
     monkeypatch.setenv("ZOO_ISA", "")
     if isa not in {"avx512": ("avx2", "portable"), "avx2": ("portable",)}.get(
         instruction_set(), ()
     ):
         pytest.skip(f"{instruction_set()} is what the other tests run on")
-    full = pytestconfig.getoption("--full", default=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x"]
     command += ["tests/test_native_ops.py", "tests/test_native_errors.py"]
-    changes = {"ZOO_ISA": isa, "ZOO_OPS": "native"}
-    if full:
-        changes["CXX"] = shlex.join(REAL)
-    elif isa == "portable":
-        command += ["-k", "to_the_bit"]  # unoptimised, the exact promises only
-    else:
-        pytest.skip("compiled by make kernels")
+    changes = {"ZOO_ISA": isa, "ZOO_OPS": "native", "CXX": shlex.join(REAL)}
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)

@@ -152,6 +152,7 @@ def test_one_message_where_the_main_process_cannot_have_the_folder(runs) -> None
     assert [file.name for file in out.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.usefixtures("only_full")
 def test_a_signal_to_the_launcher_stops_and_saves(launched, runs, tmp_path) -> None:
     check_stopped(runs, WORDS, tmp_path / "run", launched / "run", os.kill)
 

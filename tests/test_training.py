@@ -203,6 +203,7 @@ def test_overrides_do_not_apply_to_a_loaded_recipe(tmp_path: Path) -> None:
         run_training(load_recipe(NAME), out=tmp_path / "run", overrides={"seed": 1})
 
 
+@pytest.mark.usefixtures("only_full")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     settings = {"epochs": 3, "model.width": 16, "evaluate_every": 1, "ema": 0.9, "augment.pad": 1}
     # MeanShift makes some gradients exactly 0 but for rounding. The recipe's Adam, with its tiny

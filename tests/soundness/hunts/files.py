@@ -49,7 +49,8 @@ def _with(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path
         tensors = load_file(folder / WEIGHTS)
         change(tensors)
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-        edit_card(folder, sha256=zoo.weights.sha256_of(folder / WEIGHTS))
+        path = folder / WEIGHTS
+        edit_card(folder, sha256=zoo.weights.sha256_of(path), bytes=path.stat().st_size)
 
     return write
 
