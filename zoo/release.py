@@ -101,7 +101,7 @@ def release(
         save_tensors(net, folder / "model.safetensors")
         written = timm.create_model(claim.arch, **about["arch_args"]).eval()
         load_tensors(written, folder / "model.safetensors")
-        card = _write_claims(folder, written, claim, about, test, measuring)
+        card = write_claims(folder, written, claim, about, test, measuring)
         folder.rename(parent / claim.name)
     enter(parent, card)
     return parent / claim.name
@@ -121,11 +121,11 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
     old: Card = getattr(net, "card")  # noqa: B009  (nn.Module types attributes as tensors)
     folder = folder_of(name_or_path)
     claim = Claim(old.name, old.arch, old.eps, old.bound)
-    about = {key: getattr(old, key) for key in _ORIGIN}
+    about = {key: getattr(old, key) for key in ORIGIN}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".measuring-") as temporary:
         fresh = Path(temporary)
         shutil.copyfile(folder / "model.safetensors", fresh / "model.safetensors")
-        card = _write_claims(fresh, net, claim, about, load_data(old.data, old.split), measuring)
+        card = write_claims(fresh, net, claim, about, load_data(old.data, old.split), measuring)
         for file in _CLAIMS:
             write_bytes(folder / file, (fresh / file).read_bytes())
     if old.name in read_index(folder.parent):
@@ -134,12 +134,12 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
 
 
 # What a card says of how its net came to be, which measuring cannot find out.
-_ORIGIN = (
+ORIGIN = (
     "arch_args mean std training pruned_from pruned_from_sha256 source reported license".split()
 )
 
 
-def _write_claims(
+def write_claims(
     folder: Path,
     net: nn.Module,
     claim: Claim,
