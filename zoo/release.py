@@ -33,16 +33,21 @@ from zoo.weights import load, load_tensors, save_tensors, sha256_of, write_confi
 CURVE_POINTS = 41
 # In the order in which they replace older ones: the card, which speaks for the others, last.
 _CLAIMS = ("certificates.csv", "README.md", "config.json")
+# What a card says of how its net came to be, which measuring cannot find out.
+ORIGIN = (
+    "arch_args mean std training pruned_from pruned_from_sha256 source reported license".split()
+)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a weight folder says of itself: name, architecture, eps, and the bound that proves."""
+    """What a weight folder says of itself: name, architecture, box, and the bound that proves."""
 
     name: str
     arch: str
     eps: Fraction
     bound: str
+    clip: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,12 @@ class Measuring:
 
     def run(self, net: nn.Module, claim: Claim, test: Pixels) -> tuple[Report, Report]:
         """The evaluation at the claim's eps, attacked, and the curve up to twice that eps."""
-        settings = {"bound": claim.bound, "progress": self.progress, "quiet": self.quiet}
+        settings = {
+            "bound": claim.bound,
+            "clip": claim.clip,
+            "progress": self.progress,
+            "quiet": self.quiet,
+        }
         attack = self.attack or PGD(steps=100, restarts=5)
         end = min(2 * claim.eps, Fraction(1))
         grid = [end * Fraction(i, CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
@@ -120,7 +130,7 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
     net = load(name_or_path)
     old: Card = getattr(net, "card")  # noqa: B009  (nn.Module types attributes as tensors)
     folder = folder_of(name_or_path)
-    claim = Claim(old.name, old.arch, old.eps, old.bound)
+    claim = Claim(old.name, old.arch, old.eps, old.bound, old.clip)
     about = {key: getattr(old, key) for key in ORIGIN}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".measuring-") as temporary:
         fresh = Path(temporary)
@@ -131,12 +141,6 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
     if old.name in read_index(folder.parent):
         enter(folder.parent, card)
     return folder
-
-
-# What a card says of how its net came to be, which measuring cannot find out.
-ORIGIN = (
-    "arch_args mean std training pruned_from pruned_from_sha256 source reported license".split()
-)
 
 
 def write_claims(
