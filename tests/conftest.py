@@ -96,7 +96,7 @@ def run(tmp_path_factory) -> Path:
 def shelf(run: Path, tmp_path_factory) -> Path:
     """Folder with index.json and the weight folder of that run, attacked briefly."""
     from zoo.attacks.pgd import PGD
-    from zoo.publishing import publish
+    from zoo.publishing.from_run import publish
 
     out = tmp_path_factory.mktemp("shelf")
     publish(run, out=out, attack=PGD(steps=2))

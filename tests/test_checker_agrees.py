@@ -20,14 +20,14 @@ from conftest import NAME
 from torch import nn
 from torch.nn import functional as F
 
-import zoo.release
+import zoo.publishing.release
 from zoo.attacks.pgd import PGD
 from zoo.bounds import bounds
 from zoo.boxes import box
 from zoo.cards.card import Card
 from zoo.data.load import load_data
 from zoo.layers import Normalize
-from zoo.release import Claim, Measuring
+from zoo.publishing.release import Claim, Measuring
 from zoo.tensors import save_tensors
 
 ROOT = Path(__file__).parent.parent
@@ -64,12 +64,12 @@ def folder(shelf: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("affine") / "cnn.digits_eps0.03"
     folder.mkdir()
     net, card = trained(), Card.read(shelf / NAME)
-    about = {key: getattr(card, key) for key in zoo.release.ORIGIN}
+    about = {key: getattr(card, key) for key in zoo.publishing.release.ORIGIN}
     save_tensors(net, folder / "model.safetensors")
     claim = Claim("cnn.digits_eps0.03", "cnn", EPS, "interval")
     measuring = Measuring(PGD(steps=5), quiet=True)
     test = load_data("digits", "test")
-    zoo.release.write_claims(folder, net, claim, about, test, measuring)
+    zoo.publishing.release.write_claims(folder, net, claim, about, test, measuring)
     return folder
 
 

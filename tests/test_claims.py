@@ -12,17 +12,17 @@ import pytest
 import torch
 from conftest import NAME
 
-import zoo.claims
 import zoo.cli
 import zoo.layers.lp_dist
+import zoo.publishing.claims
 from zoo.attacks.pgd import PGD
 from zoo.cards.card import Card
 from zoo.cards.index import read_index
 from zoo.certification.report import SAMPLE_COLUMNS, write_csv
-from zoo.claims import check_claims
 from zoo.data.load import load_data
 from zoo.errors import ClaimError, IntegrityError
-from zoo.release import Measuring, measure_again
+from zoo.publishing.claims import check_claims
+from zoo.publishing.release import Measuring, measure_again
 
 
 def edit_card(folder: Path, **fields: object) -> None:
@@ -140,7 +140,7 @@ def test_other_images_are_refused(weights: Path, monkeypatch) -> None:
         pixels = load_data(name, split)
         return replace(pixels, x_NCHW=pixels.x_NCHW.flip(0))
 
-    monkeypatch.setattr(zoo.claims, "load_data", other)
+    monkeypatch.setattr(zoo.publishing.claims, "load_data", other)
     with pytest.raises(IntegrityError, match="not the one that"):
         check_claims(weights)
 

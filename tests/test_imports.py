@@ -6,7 +6,6 @@ import ast
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +32,7 @@ FORBIDDEN = {
     "certification": {"training", "publishing", "cli", "models", "objectives"},
     "cards": {"training", "certification", "models", "weights", "cli"},
     "recipes": {"training", "models", "certification", "weights", "cli"},
+    "publishing": {"cli", "plots"},
     "storage": {"ops", "data", "recipes", "cards", "plots"} | ABOVE_OPS | TOP,
     "plots": {"ops", "data", "recipes", "runs"} | ABOVE_OPS | (TOP - {"plots"}),
 }
@@ -170,7 +170,7 @@ def refuse(*args, **kwargs):
 socket.socket.__init__ = refuse
 socket.create_connection = refuse
 socket.getaddrinfo = refuse
-import zoo, zoo.weights, zoo.certification, zoo.publishing, zoo.data.load
+import zoo, zoo.weights, zoo.certification, zoo.publishing.claims, zoo.data.load
 assert [getattr(zoo, name) for name in zoo.__all__]
 """
 
@@ -238,9 +238,15 @@ def test_every_public_name_is_there() -> None:
 
 def test_list_is_quick() -> None:
     seconds = []
-    for _ in range(3):  # the best of three, for other programs run too
-        start = time.monotonic()
+    for _ in range(3):  # the best of three; of the processor, for other programs run too
+        before = time_of_children()
         command = [sys.executable, "-m", "zoo", "list"]
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=os.environ)
-        seconds.append(time.monotonic() - start)
+        seconds.append(time_of_children() - before)
     assert min(seconds) < 1, seconds
+
+
+def time_of_children() -> float:
+    """Seconds that ended child processes spent computing."""
+    spent = os.times()
+    return spent.children_user + spent.children_system

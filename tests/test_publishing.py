@@ -23,7 +23,7 @@ from zoo.cards.index import read_index
 from zoo.certification.report import SAMPLE_COLUMNS
 from zoo.data.load import load_data
 from zoo.errors import IntegrityError, NotFoundError, UsageError
-from zoo.publishing import publish
+from zoo.publishing.from_run import publish
 from zoo.training.run import RunFolder
 
 WEIGHT = "layers.dist2.weight"

@@ -147,7 +147,7 @@ def test_resumed_run_remembers_its_start(tmp_path: Path) -> None:
 
 def test_card_tells_of_the_start(tmp_path: Path) -> None:
     from zoo.attacks.pgd import PGD
-    from zoo.publishing import publish
+    from zoo.publishing.from_run import publish
 
     overrides = WIDE | {"epochs": 1, "schedules.p": "{name: constant, value: inf}"}
     run = run_training(NAME, init=NAME, out=tmp_path / "run", overrides=overrides, quiet=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from zoo.cards.index import info, list_models
     from zoo.certification import Certificate, Report, certify, evaluate
     from zoo.plots import plot
-    from zoo.pruning import prune
-    from zoo.publishing import publish
+    from zoo.publishing.from_run import publish
+    from zoo.publishing.pruned import prune
     from zoo.runs import train
     from zoo.weights import create_model, load, save
 
@@ -36,8 +36,8 @@ _HOME = {
     "list_models": "zoo.cards.index",
     "load": "zoo.weights",
     "plot": "zoo.plots",
-    "prune": "zoo.pruning",
-    "publish": "zoo.publishing",
+    "prune": "zoo.publishing.pruned",
+    "publish": "zoo.publishing.from_run",
     "save": "zoo.weights",
     "train": "zoo.runs",
 }

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo.certification.evaluate
-import zoo.release
+import zoo.publishing.release
 from zoo.attacks import Attack
 from zoo.bounds import Bound, Margins
 from zoo.cards.card import Training
@@ -123,8 +123,8 @@ def publish(net: LinfDistMLP, test: Pixels, parent: Path) -> Path:
         commit="",
     )
     about = {"mean": net.mean, "std": net.std, "training": training, "source": "", "reported": {}}
-    claim = zoo.release.Claim(
+    claim = zoo.publishing.release.Claim(
         "linf_dist_mlp3.digits_eps0.02", "linf_dist_mlp3", Fraction(1, 50), "lipschitz"
     )
-    measuring = zoo.release.Measuring(Corner(), quiet=True)
-    return zoo.release.release(net, claim, about, test, parent, measuring)
+    measuring = zoo.publishing.release.Measuring(Corner(), quiet=True)
+    return zoo.publishing.release.release(net, claim, about, test, parent, measuring)

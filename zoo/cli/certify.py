@@ -45,9 +45,9 @@ def certify(
 ) -> None:
     """Certify models: how many images no perturbation within eps can change the class of."""
     from zoo.certification import Report, Row, evaluate
-    from zoo.claims import check_claims
     from zoo.cli.show import make_folders, progress
     from zoo.errors import UsageError
+    from zoo.publishing.claims import check_claims
 
     radii = "auto" if not eps else [part for text in eps for part in text.split(",")]
     if check:

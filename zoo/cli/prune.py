@@ -19,7 +19,7 @@ def prune(
 ) -> None:
     """Drop edges that win for no training image, certify and attack what is left, write it."""
     from zoo.cli.show import print_weight_folder, progress
-    from zoo.pruning import prune as write
+    from zoo.publishing.pruned import prune as write
 
     with progress(f"prune {model}", quiet=quiet) as show:
         folder = write(model, out=out, progress=show, quiet=quiet)

@@ -28,8 +28,8 @@ def publish(
     from zoo.cards.index import read_index
     from zoo.cli.show import print_weight_folder, progress
     from zoo.errors import UsageError
-    from zoo.publishing import publish as write
-    from zoo.release import Measuring, measure_again
+    from zoo.publishing.from_run import publish as write
+    from zoo.publishing.release import Measuring, measure_again
 
     published = run in read_index() or (Path(run) / "config.json").is_file()
     if published and out is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from soundness.asking import published, refuses
 from zoo.cards.card import Card
 from zoo.certification.report import SAMPLE_COLUMNS, write_csv
-from zoo.claims import check_claims
+from zoo.publishing.claims import check_claims
 
 
 def hunt() -> Iterator[str]:

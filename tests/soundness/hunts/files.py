@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import zoo
-import zoo.release
+import zoo.publishing.release
 import zoo.weights
 from soundness.asking import Corner, digit_net, digits, publish, published, refuses
 from soundness.hunts.claims import edit_card
@@ -82,18 +82,18 @@ def edges() -> Iterator[str]:
 
 def rewritten(parent: Path) -> Iterator[str]:
     """A writer that loses bits: whatever is claimed must hold for the file that it wrote."""
-    whole = zoo.release.save_tensors
+    whole = zoo.publishing.release.save_tensors
 
     def lossy(model, path: Path) -> None:
         whole(model, path)
         tensors = {key: t.bfloat16().to(t.dtype) for key, t in load_file(path).items()}
         save_file(tensors, path, {"format": "pt"})
 
-    zoo.release.save_tensors = lossy
+    zoo.publishing.release.save_tensors = lossy
     try:
         folder = publish(digit_net(1), digits(40), parent)
     finally:
-        zoo.release.save_tensors = whole
+        zoo.publishing.release.save_tensors = whole
     net = zoo.load(folder)
     row = zoo.evaluate(net, digits(40), eps=net.card.eps, attack=Corner(), quiet=True)
     if row.logits_sha256 != net.card.logits_sha256:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.release as release
+import zoo.publishing.release as release
 
 PITFALL = 15
 HUNTS = ("files",)

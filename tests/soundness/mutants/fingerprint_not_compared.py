@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.claims as claims
+import zoo.publishing.claims as claims
 from zoo.cards.card import Card
 
 PITFALL = None

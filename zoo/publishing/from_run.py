@@ -15,7 +15,7 @@ from zoo.errors import UsageError
 from zoo.models import LinfDistMLP, fold
 from zoo.names import parse_name
 from zoo.paths import weights_dir
-from zoo.release import Claim, Measuring, release
+from zoo.publishing.release import Claim, Measuring, release
 from zoo.runs import trained_net
 from zoo.training import RunFolder
 from zoo.weights import check_file, save_tensors, sha256_of

@@ -18,7 +18,7 @@ from zoo.models import LinfDistMLP
 from zoo.models import prune as without_idle_edges
 from zoo.names import parse_name
 from zoo.paths import weights_dir
-from zoo.release import Claim, Measuring, release
+from zoo.publishing.release import Claim, Measuring, release
 from zoo.weights import load
 
 _BATCH = 512
