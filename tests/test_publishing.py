@@ -169,7 +169,10 @@ def test_run_that_cannot_be_published_leaves_nothing(run, tmp_path, damage, erro
 def test_recipe_without_a_model_name_is_not_published(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     recipe = (copy / "recipe.yaml").read_text()
-    for name, message in (("mine", "not a model name"), ("other.digits_eps0.1", "says other")):
+    for name, message in (
+        ("mine", "not a model name"),
+        ("other.digits_eps0.1", "says architecture other"),
+    ):
         (copy / "recipe.yaml").write_text(recipe.replace(f"name: {NAME}", f"name: {name}", 1))
         with pytest.raises(UsageError, match=message):
             publish(copy, out=tmp_path / "shelf")

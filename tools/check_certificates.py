@@ -89,6 +89,7 @@ def linear(x_2BI, unit, weight, bias=0):
     r = np.maximum(x_2BI[-1] - mu, mu - x_2BI[0])
     z, rho, total = mu @ weight.T + bias, r @ size_IO, (abs(mu) + r) @ size_IO + abs(bias)
     if unit is not None:  # SOUND: any order, fused or not; 2^-126 is for underflow, even flushed
+        require((total < 2.0**127).all(), "a sum may overflow")
         rho = rho + 1.01 * ((n + 4) * 2.0**-53 + (n + 1) * unit) * total + n * 2.0**-126
     return np.stack([z - rho, z + rho])
 
@@ -149,7 +150,7 @@ def check(folder, source, limit, exact, tiny=1e-9):
     require(net["norm"] == "linf" and {*net["eps"]} <= {*"0123456789./"}, "norm or eps unknown")
     eps, box = Fraction(net["eps"]), {"interval": True, "lipschitz": False}[net["bound"]]
     net["sums"] = sums = any(own["kind"] in SUMS for own in layers)
-    stds = [Fraction(own["std"].item()) for own in tensors.values() if "std" in own]
+    stds = [Fraction(tensors[o["name"]]["std"].item()) for o in layers if o["kind"] == "normalize"]
     require((box or not sums) and min(stds, default=1) > 0.01, "no proof for such a net")
     a_ball = (eps, 0) if box else (0, 2 * eps / np.prod([Fraction(1), *stds]))
     number, unit, loss = (np.float64, 2.0**-24, tiny) if sums else (np.float32, None, 0)
@@ -177,10 +178,9 @@ def check(folder, source, limit, exact, tiny=1e-9):
     short, beyond = ~bad & (claim_a & (a <= 0) | claim_b & (b <= 0)), clean & ~claim_b & (b > 0)
     for k in np.flatnonzero(bad):
         wrong.append(f"image {k}: claimed {rows[k]}; found {y[k]}, {pred[k]}, a {a[k]}, b {b[k]}")
-    print(f"{folder.name}: {n} images, {n - sum(bad)} agree, {sum(certified)} certified", end=", ")
-    print(
-        f"{len(i)} exactly, {sum(beyond)} provable beyond, {sum(short)} within rounding", end=", "
-    )
+    said = f"{sum(certified)} certified at eps {eps} in l_inf" + " and [0, 1]" * net["clip"]
+    print(f"{folder.name}: {n} images, {n - sum(bad)} agree, {said}, {len(i)} exactly", end=", ")
+    print(f"{sum(beyond)} provable beyond, {sum(short)} within rounding", end=", ")
     print(f"{time.perf_counter() - began:.0f} s:", "\n  ".join(wrong[:10]) or "ok")
     return not wrong
 

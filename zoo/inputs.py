@@ -41,7 +41,9 @@ def check_batch(model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> None:
         raise UsageError(
             f"the model takes images of shape {tuple(wanted)}, got {tuple(x_BCHW.shape[1:])}"
         )
-    weight = next(model.parameters())
+    weight = next(model.parameters(), None)
+    if weight is None:
+        raise UsageError(f"{type(model).__name__} has no parameters: there is nothing to certify")
     if (x_BCHW.dtype, x_BCHW.device) != (weight.dtype, weight.device):
         raise UsageError(
             f"the model is {weight.dtype} on {weight.device}, "

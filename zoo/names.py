@@ -49,3 +49,22 @@ def parse_name(text: str) -> ModelName:
         )
     arch, data, eps, variant = match.groups()
     return ModelName(arch, data, parse_eps(eps.replace("_", "/")), variant)
+
+
+def contradiction(name: str, arch: str, data: str, eps: Fraction) -> str | None:
+    """What a name says otherwise than the thing it names, or None.
+
+    Images of a user's own, folder:PATH or parquet:PATH, are called as their owner likes.
+
+    Raises:
+        UsageError: a text that is no model name.
+    """
+    parts = parse_name(name)
+    for what, said, found in (
+        ("architecture", parts.arch, arch),
+        ("dataset", parts.data, parts.data if ":" in data else data),
+        ("eps", parts.eps, eps),
+    ):
+        if said != found:
+            return f"its name says {what} {said}, it has {found}"
+    return None

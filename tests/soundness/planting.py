@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from zoo.rules import Rounded
 from zoo.rules.dispatch import Rule
 
 # Its package has a function of this name, which an import statement would find.
@@ -53,3 +54,12 @@ def checked_as(
         return check(repaired)
 
     everywhere(patch, check, planted)
+
+
+def gains_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """Layers do not multiply up their gains, which would tell a constant that is too small."""
+
+    def after(x: Rounded, value, error, num_roundings, gain=1.0) -> Rounded:
+        return Rounded(value, error, x.num_roundings + num_roundings)
+
+    patch.setattr(Rounded, "after", after)

@@ -132,7 +132,29 @@ def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
     check_certifiable(model)
     check_pixels(x_BCHW)
     no_error = torch.zeros((), dtype=torch.float64, device=x_BCHW.device)
-    return forward_error(model, Rounded(x_BCHW, no_error, 0), unit_roundoff(x_BCHW.dtype))
+    logits = forward_error(model, Rounded(x_BCHW, no_error, 0), unit_roundoff(x_BCHW.dtype))
+    constant = lipschitz_constant(model)
+    # SOUND: the layers know their gains; a model may state a larger constant, never a smaller one.
+    if constant < logits.gain:
+        raise UsageError(
+            f"{type(model).__name__} states the Lipschitz constant {constant:g}, "
+            f"its layers have {float(logits.gain):g}"
+        )
+    _check_range(model, constant, x_BCHW.dtype)
+    return logits
+
+
+def _check_range(model: nn.Module, constant: float, dtype: torch.dtype) -> None:
+    """Refuse weights with which the program may overflow somewhere in a ball, eps <= 1.
+
+    No number on the way is larger than L (|x'| + eps) plus the largest weights, biases and means,
+    a tensor each, times what rounding adds.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    largest = sum(t.detach().abs().max().item() for t in tensors if t.is_floating_point())
+    # SOUND: beyond that, logits may be infinite where the error bound speaks of numbers.
+    if not 4 * max(1.0, constant) * (2 + largest) < torch.finfo(dtype).max:
+        raise UsageError(f"bound lipschitz: with weights this large {dtype} may overflow")
 
 
 def _line(logits: Rounded, y_B: Tensor, errors: float, slope: float) -> Line:

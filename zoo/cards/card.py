@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import IntegrityError, NotFoundError
 from zoo.fields import EpsField, Number, Strict
-from zoo.names import is_name
+from zoo.names import contradiction, is_name
 from zoo.storage.read import MAX_JSON_BYTES, read_bounded, shown, strict_json
 
 
@@ -192,9 +192,12 @@ class Card(Strict):
             )
         try:
             card = cls.model_validate(strict_json(read_bounded(path, MAX_JSON_BYTES))["zoo"])
-            if is_name(card.name):  # folders are called after it
-                return card
             reason = f"{shown(card.name)} is not a model name"
+            if is_name(card.name):  # folders are called after it
+                said = contradiction(card.name, card.arch, card.data, card.eps)
+                if said is None:
+                    return card
+                reason = f"{card.name}: {said}"
         except ValidationError as error:
             # A line each for the first few: a file of a megabyte can hold a hundred thousand.
             details = error.errors(include_url=False, include_context=False)

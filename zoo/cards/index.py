@@ -197,9 +197,11 @@ def published_card(name: str, folder: Path) -> Card:
         IntegrityError: a card of another model, or with other counts.
     """
     from zoo.cards.card import Card
+    from zoo.eps import format_eps
 
     card, entry = Card.read(folder), read_index()[name]
     told = {"name": card.name, "sha256": card.sha256, "bytes": card.bytes, "data": card.data}
+    told |= {"eps": format_eps(card.eps), "bound": card.bound, "params": card.params}
     told |= {key: getattr(card.counts, key) for key in ("n", "n_clean", "n_certified")}
     for key, wanted in ({"name": name} | entry).items():
         if key in told and told[key] != wanted:

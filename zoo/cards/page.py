@@ -66,7 +66,7 @@ report = zoo.evaluate(model)
 
 ```
 zoo certify --check {{ card.name }}
-python tools/check_certificates.py {{ card.name }}   # its folder; numpy only, no code of the zoo
+python tools/check_certificates.py weights/{{ card.name }}   # numpy alone
 ```
 
 ## Make again

@@ -60,6 +60,8 @@ class Certifier:
         model64 = copy.deepcopy(self.model).double()
         with strict_numerics() as numerics:
             logits_BK = self.model(x_BCHW)
+            if len(y_B) and int(y_B.max()) >= logits_BK.shape[1]:
+                raise UsageError(f"labels must lie in 0..{logits_BK.shape[1] - 1}")
             preds_B = strict_argmax(logits_BK)
             sweep = self.bound.sweep(self.model, model64, x_BCHW, y_B, radii, clip)
             certificates = []

@@ -36,7 +36,7 @@ def certify(
     out: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     per_sample: Annotated[Path | None, typer.Option(help="Write each image's verdict.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Fail unless all that the card claims is met again.")
+        bool, typer.Option("--check", help="Fail unless what the card claims of each image is met.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -54,7 +54,8 @@ def certify(
         asked = (radii, bound, clip, data, split, n, dtype)
         if asked != ("auto", "auto", True, "auto", "test", None, "float32"):
             raise UsageError(
-                "--check evaluates what the card claims: give no other eps, bound, data or dtype"
+                "--check evaluates what the card claims: "
+                "leave out --eps, --bound, --no-clip, --data, --split, --n and --dtype"
             )
     if per_sample is not None and len(models) > 1:
         raise UsageError("--per-sample writes the verdicts of one model: give one")
@@ -64,8 +65,9 @@ def certify(
         shared = {"batch_size": batch_size, "device": device, "progress": show, "quiet": quiet}
         if check:
             checked = check_claims(name, attack=attack, **shared)
-            for note in checked.notes:
-                print(f"{name}: {note}", file=sys.stderr)
+            for note in ("all that the card claims of each image is met", *checked.notes):
+                if not quiet:
+                    print(f"{name}: {note}", file=sys.stderr)
             return checked.report
         return evaluate(
             name,

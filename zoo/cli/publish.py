@@ -31,7 +31,8 @@ def publish(
     from zoo.publishing.from_run import publish as write
     from zoo.publishing.release import Measuring, measure_again
 
-    published = run in read_index() or (Path(run) / "config.json").is_file()
+    is_run = (Path(run) / "run.json").is_file()
+    published = not is_run and (run in read_index() or (Path(run) / "config.json").is_file())
     if published and out is not None:
         raise UsageError(f"{run} is a weight folder, whose claims are renewed in place: no --out")
     with progress(f"publish {run}", quiet=quiet) as show:

@@ -78,7 +78,7 @@ def _(layer: Normalize, x: Rounded, unit: float) -> Rounded:
     # x - mean and the division round by one unit of |y| each; 1.01 covers their product.
     gain = layer.lipschitz
     error = x.error * gain + 2 * 1.01 * unit * y.double().abs() + (1 + gain) * FLUSH
-    return x.after(y, error, 2)
+    return x.after(y, error, 2, gain)
 
 
 @describe.register(Normalize)

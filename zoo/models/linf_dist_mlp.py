@@ -107,7 +107,7 @@ class LinfDistMLP(nn.Module):
     @property
     def lipschitz(self) -> float:
         """l_inf Lipschitz constant of each logit at p = inf in eval mode, in raw pixels."""
-        gains = [layer.lipschitz for layer in self.layers if isinstance(layer, Normalize)]
+        gains = [layer.lipschitz for layer in self.modules() if isinstance(layer, Normalize)]
         return round_up(math.prod(map(Fraction, gains), start=Fraction(1)))
 
     @property

@@ -13,7 +13,7 @@ from zoo.cards.index import enter, read_index
 from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.models import LinfDistMLP, fold
-from zoo.names import parse_name
+from zoo.names import contradiction
 from zoo.paths import weights_dir
 from zoo.publishing.release import Claim, Measuring, release
 from zoo.runs import trained_net
@@ -48,9 +48,9 @@ def publish(
     """
     finished = RunFolder.open(run)
     recipe = finished.recipe
-    arch = parse_name(recipe.name).arch
-    if arch != recipe.model.name:
-        raise UsageError(f"the name {recipe.name} says {arch}, the recipe has {recipe.model.name}")
+    said = contradiction(recipe.name, recipe.model.name, recipe.data, recipe.eps)
+    if said is not None:
+        raise UsageError(f"recipe {recipe.name}: {said}\n  give it a name that fits")
     parent = weights_dir() if out is None else Path(out)
     target = parent / recipe.name
     index = read_index(parent)  # one that is broken is better found before the work than after it

@@ -24,11 +24,19 @@ from zoo.certification.evaluate import evaluate
 from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.eps import parse_eps
+from zoo.errors import IntegrityError
 from zoo.models import LinfDistMLP
 from zoo.rules import describe
 from zoo.rules.describe import SUMS
 from zoo.storage.atomic import write_bytes
-from zoo.weights import load, load_tensors, save_tensors, sha256_of, write_config
+from zoo.weights import (
+    check_file,
+    load,
+    load_tensors,
+    save_tensors,
+    sha256_of,
+    write_config,
+)
 
 CURVE_POINTS = 41
 # In the order in which they replace older ones: the card, which speaks for the others, last.
@@ -125,22 +133,38 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
 
     Raises:
         FalsifiedError: an attack broke a certified image; nothing is written.
-        NotFoundError, IntegrityError: as zoo.load.
+        NotFoundError, IntegrityError: as zoo.load; other images than those of the card.
     """
     net = load(name_or_path)
     old: Card = getattr(net, "card")  # noqa: B009  (nn.Module types attributes as tensors)
-    folder = folder_of(name_or_path)
+    folder = folder_of(name_or_path).resolve()
+    test = load_data(old.data, old.split)
+    check_split(old, test)
     claim = Claim(old.name, old.arch, old.eps, old.bound, old.clip)
     about = {key: getattr(old, key) for key in ORIGIN}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".measuring-") as temporary:
         fresh = Path(temporary)
         shutil.copyfile(folder / "model.safetensors", fresh / "model.safetensors")
-        card = write_claims(fresh, net, claim, about, load_data(old.data, old.split), measuring)
+        check_file(fresh / "model.safetensors", old.sha256)
+        card = write_claims(fresh, net, claim, about, test, measuring)
         for file in _CLAIMS:
             write_bytes(folder / file, (fresh / file).read_bytes())
     if old.name in read_index(folder.parent):
         enter(folder.parent, card)
     return folder
+
+
+def check_split(card: Card, pixels: Pixels) -> None:
+    """Refuse images that are not those that a card speaks of.
+
+    Raises:
+        IntegrityError: others.
+    """
+    if pixels.sha256 != card.split_sha256:
+        raise IntegrityError(
+            f"the {card.split} split of {card.data} is not the one that {card.name} was measured on"
+            f"\n  expected sha256 {card.split_sha256}\n  found           {pixels.sha256}"
+        )
 
 
 def write_claims(

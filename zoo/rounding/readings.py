@@ -5,6 +5,7 @@ Shapes: tensors have the shape of a layer's input or output.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -63,6 +64,10 @@ class _Deployed(Reading):
         program, wide = lower.dtype, layer.to(torch.float64)
         centre, radius, magnitude = _mid_rad(wide, lower.double(), upper.double())
         slack = deployed_slack(layer.num_terms, magnitude, program)
+        # SOUND: a sum that may overflow on the way has no bound; NaN certifies nothing. Partial
+        # sums are at most the magnitude, in any order.
+        fits = magnitude + slack < torch.finfo(program).max
+        slack = torch.where(fits, slack, math.nan)
         return cast_down(centre - radius - slack, program), cast_up(
             centre + radius + slack, program
         )

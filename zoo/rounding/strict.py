@@ -11,8 +11,17 @@ import torch
 
 from zoo.errors import UsageError, ZooError
 
-# Each of these makes NVIDIA's libraries round operands whatever a program asks for.
-_OVERRIDES = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULAT")
+# Each of these makes a vendor's library round operands, whatever a program asks for.
+_OVERRIDES = (
+    "NVIDIA_TF32_OVERRIDE",
+    "CUBLAS_EMULAT",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+)
+_HARMLESS = ("", "0", "STRICT")
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+# So many elements that torch's worker threads, which have settings of their own, take part.
+_MANY = 2**18
 
 
 def _precisions() -> dict[str, Any]:
@@ -33,7 +42,7 @@ def snapshot() -> dict[str, Any]:
     """The settings that decide how torch rounds, as they are on this thread, for the record."""
     return {
         "fp32_precision": {name: owner.fp32_precision for name, owner in _precisions().items()},
-        "autocast": torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"),
+        "autocast": any(map(torch.is_autocast_enabled, _DEVICES)),
         "cudnn": bool(torch.backends.cudnn.enabled),
         "round_to_nearest": _rounds_to_nearest(),
         "subnormals": _keeps_subnormals(),
@@ -54,8 +63,8 @@ def strict_numerics() -> Iterator[dict[str, Any]]:
         The settings it runs under, as `snapshot` gives them; they are the same at the end.
 
     Raises:
-        UsageError: inside autocast, under another rounding direction, or where the environment
-            forces reduced precision: what nothing can undo here.
+        UsageError: inside autocast, under another rounding direction, where worker threads flush
+            subnormals, or the environment forces reduced precision: what nothing can undo here.
         ZooError: a setting changed while certifying.
     """
     before = {name: owner.fp32_precision for name, owner in _precisions().items()}
@@ -68,6 +77,11 @@ def strict_numerics() -> Iterator[dict[str, Any]]:
         torch.set_flush_denormal(False)
         torch.backends.cudnn.enabled = False
         with torch.backends.nnpack.flags(enabled=False):
+            if not _keeps_subnormals(_MANY):
+                raise UsageError(
+                    "cannot certify: worker threads of torch turn subnormals into 0\n"
+                    "  they began under torch.set_flush_denormal(True): start again without it"
+                )
             entered = snapshot()
             yield entered
             if snapshot() != entered:
@@ -87,7 +101,9 @@ def _refuse(found: dict[str, Any]) -> None:
             "cannot certify: this thread does not round to nearest\n"
             "  some library changed the rounding direction: set it back with fesetround"
         )
-    forced = [entry for entry in found["environment"] if not entry.endswith("=0")]
+    forced = [
+        entry for entry in found["environment"] if entry.partition("=")[2].upper() not in _HARMLESS
+    ]
     if forced:
         raise UsageError(
             f"cannot certify: the environment forces reduced precision ({', '.join(forced)})\n"
@@ -95,16 +111,19 @@ def _refuse(found: dict[str, Any]) -> None:
         )
 
 
-def _keeps_subnormals() -> bool:
-    """Whether arithmetic on this thread keeps subnormals; torch has no way to ask."""
-    return (torch.tensor(2.0**-1060, dtype=torch.float64) * 1).item() != 0
+def _keeps_subnormals(count: int = 1) -> bool:
+    """Whether arithmetic keeps subnormals, on this thread or all; torch has no way to ask."""
+    # From torch: Python may have computed a constant of its own under other settings.
+    smallest = torch.full((count,), torch.finfo(torch.float64).tiny, dtype=torch.float64)
+    return bool((smallest * 0.5 != 0).all())
 
 
 def _rounds_to_nearest() -> bool:
     """Whether 1 plus a quarter of its last place is 1 and plus three quarters is not; so for -1."""
     for dtype in (torch.float32, torch.float64):
         unit = torch.finfo(dtype).eps
-        for one in (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)):
-            if one + one * (unit / 4) != one or one + one * (3 * unit / 4) == one:
+        for one in (torch.ones(_MANY, dtype=dtype), -torch.ones(_MANY, dtype=dtype)):
+            down, up = one + one * (unit / 4) == one, one + one * (3 * unit / 4) != one
+            if not bool((down & up).all()):
                 return False
     return True

@@ -19,5 +19,8 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def smallest_normal(dtype: torch.dtype) -> float:
-    """The error that underflow may add to an operation, whether subnormals are kept or flushed."""
+    """The error that underflow of a result may add, whether subnormal results are kept or flushed.
+
+    Operands are another matter: where subnormal ones are flushed nothing is certified.
+    """
     return torch.finfo(dtype).tiny

@@ -5,6 +5,8 @@ Shapes: tensors have the shape of the layer's input or output.
 
 from __future__ import annotations
 
+import platform
+
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,10 +15,12 @@ from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Affine, Ends, Reading
 from zoo.rules.interval import interval
 
+_WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
+
 
 @interval.register(nn.Linear)
 def _(layer: nn.Linear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    affine = Affine(F.linear, layer.weight, layer.bias, layer.in_features)
+    affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
     return reading.affine(affine, lower, upper)
 
 
@@ -24,6 +28,9 @@ def _(layer: nn.Linear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
 def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     if layer.padding_mode != "zeros":
         raise UsageError(f"Conv2d has no interval rule for padding_mode={layer.padding_mode!r}")
+    # SOUND: there, torch convolves depthwise by Winograd's algorithm, which no slack here covers.
+    if _WINOGRAD and layer.groups > 1 and layer.weight.shape[1:] == (1, 3, 3):
+        raise UsageError("a depthwise 3 x 3 Conv2d has no interval rule on this kind of CPU")
 
     def product(x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)

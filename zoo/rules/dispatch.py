@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from torch import nn
+from torch.nn.modules import module
 
 from zoo.errors import UsageError
 
@@ -52,9 +53,16 @@ class Rule(Generic[P, R]):
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
                 f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
             )
-        if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
+        if (
+            layer._forward_hooks
+            or layer._forward_pre_hooks
+            or module._global_forward_hooks
+            or module._global_forward_pre_hooks
+            or "forward" in vars(layer)
+            or layer._compiled_call_impl is not None
+        ):
             raise UsageError(
-                f"layer {type(layer).__name__} has forward hooks or a forward of its own, which no "
-                f"{self.name} rule sees\n  remove them before bounding the model"
+                f"layer {type(layer).__name__} has forward hooks, a forward of its own or is "
+                f"compiled, which no {self.name} rule sees\n  bound the model without them"
             )
         return self._table[type(layer)](layer, *args, **kwargs)

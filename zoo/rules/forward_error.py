@@ -10,6 +10,7 @@ Shapes: tensors have the shape of the layer's input or output.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from torch import Tensor, nn
 
@@ -24,15 +25,17 @@ class Rounded:
         value: what the floating-point program computed.
         error: |value - exact| <= error, in float64, broadcastable to value.
         num_roundings: how many error terms of the form unit * |a computed tensor| went into error.
+        gain: l_inf Lipschitz constant of all that was done so far.
     """
 
     value: Tensor
     error: Tensor
     num_roundings: int
+    gain: Fraction = Fraction(1)
 
-    def after(self, value: Tensor, error: Tensor, num_roundings: int) -> Rounded:
-        """The state after an operation that adds roundings to those so far."""
-        return Rounded(value, error, self.num_roundings + num_roundings)
+    def after(self, value: Tensor, error: Tensor, num_roundings: int, gain: float = 1.0) -> Rounded:
+        """The state after an operation that adds roundings to those so far, and has a gain."""
+        return Rounded(value, error, self.num_roundings + num_roundings, self.gain * Fraction(gain))
 
 
 forward_error: Rule[..., Rounded] = Rule("forward_error")

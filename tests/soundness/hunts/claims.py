@@ -37,11 +37,12 @@ def _one_more(folder: Path) -> None:
     path = folder / "certificates.csv"
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    next(row for row in rows if row["status"] != "certified")["status"] = "certified"
-    write_csv(path, SAMPLE_COLUMNS, rows)
+    row = next(row for row in rows if row["status"] in ("unknown", "falsified"))
     counts = Card.read(folder).counts.model_dump()
+    counts[f"n_{row['status']}"] -= 1
     counts["n_certified"] += 1
-    counts["n_clean"] += 1
+    row["status"] = "certified"
+    write_csv(path, SAMPLE_COLUMNS, rows)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     edit_card(folder, certificates_sha256=digest, counts=counts)
 
@@ -58,6 +59,23 @@ def _one_more_in_the_counts(folder: Path) -> None:
     edit_card(folder, counts=counts)
 
 
+def _another_class(folder: Path) -> None:
+    """An image's class changed, and a card that vouches for it."""
+    path = folder / "certificates.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    row = next(row for row in rows if row["status"] == "misclassified" and row["pred"] != "-1")
+    row["pred"] = str(next(k for k in range(10) if str(k) not in (row["pred"], row["label"])))
+    write_csv(path, SAMPLE_COLUMNS, rows)
+    edit_card(folder, certificates_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _higher_curve(folder: Path) -> None:
+    curve = Card.read(folder).curve.model_dump(mode="json")
+    curve["n_certified"][-1] += 1
+    edit_card(folder, curve=curve)
+
+
 PLANTED: dict[str, Callable[[Path], object]] = {
     "nothing": lambda folder: None,
     "a false row": _one_more,
@@ -65,5 +83,9 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "a false count": _one_more_in_the_counts,
     "other logits": lambda folder: edit_card(folder, logits_sha256="0" * 64),
     "other test images": lambda folder: edit_card(folder, split_sha256="0" * 64),
+    "another class of an image": _another_class,
+    "a curve that promises more": _higher_curve,
+    "other layers": lambda folder: edit_card(folder, layers=[{"kind": "relu"}]),
+    "an eps that its name does not say": lambda folder: edit_card(folder, eps="0.0001"),
     "other weights": lambda folder: edit_card(folder, sha256="0" * 64),
 }
