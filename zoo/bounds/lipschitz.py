@@ -150,8 +150,10 @@ def _check_range(model: nn.Module, constant: float, dtype: torch.dtype) -> None:
     No number on the way is larger than L (|x'| + eps) plus the largest weights, biases and means,
     a tensor each, times what rounding adds.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    largest = sum(t.detach().abs().max().item() for t in tensors if t.is_floating_point())
+    # A layer that stands in two places counts twice.
+    named = [*model.named_parameters(remove_duplicate=False)]
+    named += [*model.named_buffers(remove_duplicate=False)]
+    largest = sum(t.detach().abs().max().item() for _, t in named if t.is_floating_point())
     # SOUND: beyond that, logits may be infinite where the error bound speaks of numbers.
     if not 4 * max(1.0, constant) * (2 + largest) < torch.finfo(dtype).max:
         raise UsageError(f"bound lipschitz: with weights this large {dtype} may overflow")
