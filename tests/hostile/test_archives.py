@@ -21,7 +21,7 @@ from hostile.test_pickles import Payload, plain, state_dict
 from zoo.data.load import load_data
 from zoo.errors import IntegrityError, NotFoundError, ZooError
 
-MEMORY = 4e8
+MEMORY = 5.5e8
 BATCHES = "cifar-10-batches-py"
 
 
