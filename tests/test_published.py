@@ -23,7 +23,7 @@ from zoo.cards.index import read_index
 from zoo.data.load import load_data
 from zoo.errors import FalsifiedError, NotFoundError
 from zoo.paths import weights_dir
-from zoo.weights import sha256_of
+from zoo.tensors import sha256_of
 
 DIGITS = "linf_dist_mlp3.digits_eps0.1"
 NAMES = list(read_index())

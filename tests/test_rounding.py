@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -83,6 +86,37 @@ def test_another_rounding_direction_is_refused(mode) -> None:
     finally:
         libm.fesetround(0)
     assert not seen and snapshot()["round_to_nearest"]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="modes of x86")
+@pytest.mark.parametrize(
+    ("setting", "refusal"),
+    [
+        ("pass", "none"),
+        ("torch.set_flush_denormal(True)", "worker threads"),
+        ("ctypes.CDLL(None).fesetround(0x800)", "round to nearest"),
+    ],
+)
+def test_worker_threads_that_were_born_under_other_settings_are_found(setting, refusal) -> None:
+    program = f"""
+import ctypes, torch
+from zoo.rounding import strict_numerics
+torch.set_num_threads(2)
+{setting}
+torch.rand(2**20) + 1  # the workers begin here
+torch.set_flush_denormal(False)
+ctypes.CDLL(None).fesetround(0)
+try:
+    with strict_numerics():
+        print("none")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert refusal in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from zoo.data.load import load_data
 from zoo.errors import NotFoundError, UsageError
 from zoo.models import LinfDistMLP
 from zoo.recipes import load_recipe
+from zoo.tensors import sha256_of
 from zoo.training import run_training
 from zoo.training.build import build_model
 from zoo.training.checkpoints import read_checkpoint
 from zoo.training.warm_start import warm_start
-from zoo.weights import sha256_of
 
 WIDE = {"model.width": 256}  # as the published net
 

@@ -19,9 +19,9 @@ from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.layers import set_exponent
 from zoo.recipes import Recipe
+from zoo.tensors import load_tensors, sha256_of
 from zoo.training import RunFolder, run_training
 from zoo.training.build import build_model
-from zoo.weights import load_tensors, sha256_of
 
 
 def train(

@@ -20,28 +20,13 @@ from zoo.names import is_name
 from zoo.storage.read import is_folder, shown
 from zoo.storage.tensor_file import check_format, check_schema
 from zoo.tensors import (
-    check_file,
-    load_tensors,
     place,
     read_weights,
     save_tensors,
-    sha256_of,
     slots,
     state_sha256,
     unpack,
 )
-
-__all__ = [
-    "check_file",
-    "create_model",
-    "load",
-    "load_tensors",
-    "save",
-    "save_tensors",
-    "sha256_of",
-    "state_sha256",
-    "write_config",
-]
 
 
 def load(name_or_path: str | Path, *, device: str = "cpu") -> nn.Module:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from torch import nn
 
+import zoo.publishing.claims as claims
+from zoo.cards.card import Card
 from zoo.rules import Rounded
 from zoo.rules.dispatch import Rule
 
@@ -63,3 +65,17 @@ def gains_not_counted(patch: pytest.MonkeyPatch) -> None:
         return Rounded(value, error, x.num_roundings + num_roundings)
 
     patch.setattr(Rounded, "after", after)
+
+
+def claims_of_another_card(
+    patch: pytest.MonkeyPatch, change: Callable[[nn.Module, Card], dict[str, Any]]
+) -> None:
+    """A check of claims that reads some fields of the card as it likes them to be."""
+    original = claims.load
+
+    def planted(*where: Any, **options: Any) -> nn.Module:
+        net = original(*where, **options)
+        net.card = net.card.model_copy(update=change(net, net.card))
+        return net
+
+    patch.setattr(claims, "load", planted)

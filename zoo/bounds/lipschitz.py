@@ -153,7 +153,8 @@ def _check_range(model: nn.Module, constant: float, dtype: torch.dtype) -> None:
     # A layer that stands in two places counts twice.
     named = [*model.named_parameters(remove_duplicate=False)]
     named += [*model.named_buffers(remove_duplicate=False)]
-    largest = sum(t.detach().abs().max().item() for _, t in named if t.is_floating_point())
+    floats = [tensor.detach() for _, tensor in named if tensor.is_floating_point()]
+    largest = sum(torch.linalg.vector_norm(tensor, math.inf).item() for tensor in floats)
     # SOUND: beyond that, logits may be infinite where the error bound speaks of numbers.
     if not 4 * max(1.0, constant) * (2 + largest) < torch.finfo(dtype).max:
         raise UsageError(f"bound lipschitz: with weights this large {dtype} may overflow")

@@ -25,8 +25,9 @@ from zoo.data.pixels import Pixels
 from zoo.eps import Eps, format_eps, parse_eps_list
 from zoo.errors import FalsifiedError, UsageError
 from zoo.halving import in_batches
+from zoo.tensors import state_sha256
 from zoo.version import __version__
-from zoo.weights import load, state_sha256
+from zoo.weights import load
 
 
 def evaluate(

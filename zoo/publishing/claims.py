@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zoo.attacks import Attack
 from zoo.cards.card import Card
@@ -21,7 +21,8 @@ from zoo.data.load import load_data
 from zoo.errors import ClaimError, IntegrityError
 from zoo.publishing.release import check_split
 from zoo.rules import describe
-from zoo.weights import load, sha256_of
+from zoo.tensors import sha256_of
+from zoo.weights import load
 
 _SHOWN = 10
 
@@ -63,7 +64,7 @@ def check_claims(
         NotFoundError, UsageError: see load, load_data and evaluate.
     """
     net, folder = load(name_or_path, device=device), folder_of(name_or_path)
-    card = Card.read(folder)
+    card = cast(Card, net.card)
     claimed = _read_claims(folder, card)
     if tuple(describe(net)) != card.layers:
         raise IntegrityError(f"{card.name}: the card lists other layers than {card.arch} has")

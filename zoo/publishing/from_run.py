@@ -17,8 +17,8 @@ from zoo.names import contradiction
 from zoo.paths import weights_dir
 from zoo.publishing.release import Claim, Measuring, release
 from zoo.runs import trained_net
+from zoo.tensors import check_file, save_tensors, sha256_of
 from zoo.training import RunFolder
-from zoo.weights import check_file, save_tensors, sha256_of
 
 
 def publish(

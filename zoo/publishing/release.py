@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -29,14 +29,8 @@ from zoo.models import LinfDistMLP
 from zoo.rules import describe
 from zoo.rules.describe import SUMS
 from zoo.storage.atomic import write_bytes
-from zoo.weights import (
-    check_file,
-    load,
-    load_tensors,
-    save_tensors,
-    sha256_of,
-    write_config,
-)
+from zoo.tensors import check_file, load_tensors, save_tensors, sha256_of
+from zoo.weights import load, write_config
 
 CURVE_POINTS = 41
 # In the order in which they replace older ones: the card, which speaks for the others, last.
@@ -136,7 +130,7 @@ def measure_again(name_or_path: str | Path, measuring: Measuring) -> Path:
         NotFoundError, IntegrityError: as zoo.load; other images than those of the card.
     """
     net = load(name_or_path)
-    old: Card = getattr(net, "card")  # noqa: B009  (nn.Module types attributes as tensors)
+    old = cast(Card, net.card)
     folder = folder_of(name_or_path).resolve()
     test = load_data(old.data, old.split)
     check_split(old, test)

@@ -20,8 +20,8 @@ _OVERRIDES = (
 )
 _HARMLESS = ("", "0", "STRICT")
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
-# So many elements that torch's worker threads, which have settings of their own, take part.
-_MANY = 2**18
+# Elements that torch gives to a thread before it asks another one (at::internal::GRAIN_SIZE).
+_GRAIN = 2**15
 
 
 def _precisions() -> dict[str, Any]:
@@ -77,7 +77,7 @@ def strict_numerics() -> Iterator[dict[str, Any]]:
         torch.set_flush_denormal(False)
         torch.backends.cudnn.enabled = False
         with torch.backends.nnpack.flags(enabled=False):
-            if not _keeps_subnormals(_MANY):
+            if not _keeps_subnormals(_for_all_threads()):
                 raise UsageError(
                     "cannot certify: worker threads of torch turn subnormals into 0\n"
                     "  they began under torch.set_flush_denormal(True): start again without it"
@@ -98,7 +98,7 @@ def _refuse(found: dict[str, Any]) -> None:
         raise UsageError("cannot certify under autocast: leave torch.autocast first")
     if not found["round_to_nearest"]:
         raise UsageError(
-            "cannot certify: this thread does not round to nearest\n"
+            "cannot certify: a thread does not round to nearest\n"
             "  some library changed the rounding direction: set it back with fesetround"
         )
     forced = [
@@ -111,19 +111,28 @@ def _refuse(found: dict[str, Any]) -> None:
         )
 
 
+def _for_all_threads() -> int:
+    """So many elements that torch's worker threads, which have settings of their own, take part."""
+    return torch.get_num_threads() * _GRAIN
+
+
 def _keeps_subnormals(count: int = 1) -> bool:
     """Whether arithmetic keeps subnormals, on this thread or all; torch has no way to ask."""
-    # From torch: Python may have computed a constant of its own under other settings.
-    smallest = torch.full((count,), torch.finfo(torch.float64).tiny, dtype=torch.float64)
-    return bool((smallest * 0.5 != 0).all())
+    numbers = torch.ones(count, dtype=torch.float64)
+    # Some for each thread: arithmetic with them is slow. From torch, as Python may have computed a
+    # constant of its own under other settings.
+    numbers[:: _GRAIN // 8] = torch.finfo(torch.float64).tiny
+    return bool((numbers * 0.5).amin() != 0)
 
 
 def _rounds_to_nearest() -> bool:
-    """Whether 1 plus a quarter of its last place is 1 and plus three quarters is not; so for -1."""
+    """Whether 1 plus a quarter of its last place is 1 and plus three quarters is not.
+
+    Rounding up fails the first, rounding down or towards 0 the second.
+    """
     for dtype in (torch.float32, torch.float64):
         unit = torch.finfo(dtype).eps
-        for one in (torch.ones(_MANY, dtype=dtype), -torch.ones(_MANY, dtype=dtype)):
-            down, up = one + one * (unit / 4) == one, one + one * (3 * unit / 4) != one
-            if not bool((down & up).all()):
-                return False
+        one = torch.ones(_for_all_threads(), dtype=dtype)
+        if (one + unit / 4).amax() != 1 or (one + 3 * unit / 4).amin() == 1:
+            return False
     return True

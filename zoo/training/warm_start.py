@@ -13,9 +13,10 @@ from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.layers import Normalize
 from zoo.models import LinfDistMLP, fold, unfold
+from zoo.tensors import load_tensors
 from zoo.training.build import build_model
 from zoo.training.run import RunFolder
-from zoo.weights import load, load_tensors
+from zoo.weights import load
 
 
 @dataclass(frozen=True)

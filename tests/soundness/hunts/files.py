@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 import zoo.publishing.release
-import zoo.weights
+import zoo.tensors
 from soundness.asking import Corner, digit_net, digits, publish, published, refuses
 from soundness.hunts.claims import edit_card
 from soundness.nets import random_net
@@ -50,7 +50,7 @@ def _with(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path
         change(tensors)
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
         path = folder / WEIGHTS
-        edit_card(folder, sha256=zoo.weights.sha256_of(path), bytes=path.stat().st_size)
+        edit_card(folder, sha256=zoo.tensors.sha256_of(path), bytes=path.stat().st_size)
 
     return write
 

@@ -12,7 +12,7 @@ from soundness.nets import predictions, random_images, random_net
 from zoo.certification import Certifier, certify
 from zoo.eps import parse_eps
 from zoo.errors import ZooError
-from zoo.weights import state_sha256
+from zoo.tensors import state_sha256
 
 CASES = [("folded", "lipschitz"), ("normalized", "lipschitz")]
 CASES += [("relu", "interval")]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.publishing.claims as claims
-from zoo.cards.card import Card
+from soundness.planting import claims_of_another_card
 
 PITFALL = None
 HUNTS = ("claims",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    class Careless(Card):
-        @classmethod
-        def read(cls, folder):
-            card = Card.read(folder)
-            none = card.curve.model_copy(update={"n_certified": (0,) * len(card.curve.eps)})
-            return card.model_copy(update={"curve": none})
+    def none(net, card):
+        zeros = (0,) * len(card.curve.eps)
+        return {"curve": card.curve.model_copy(update={"n_certified": zeros})}
 
-    patch.setattr(claims, "Card", Careless)
+    claims_of_another_card(patch, none)

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.publishing.claims as claims
-from zoo.cards.card import Card
+from soundness.planting import claims_of_another_card
 
 PITFALL = None
 HUNTS = ("claims",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    class Careless(Card):
-        @classmethod
-        def read(cls, folder):
-            return Card.read(folder).model_copy(update={"logits_sha256": None})
-
-    patch.setattr(claims, "Card", Careless)
+    claims_of_another_card(patch, lambda net, card: {"logits_sha256": None})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.publishing.claims as claims
-from zoo.cards.card import Card
+from soundness.planting import claims_of_another_card
 from zoo.rules import describe
 
 PITFALL = None
@@ -13,10 +12,4 @@ HUNTS = ("claims",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    class Careless(Card):
-        @classmethod
-        def read(cls, folder):
-            layers = tuple(describe(claims.load(folder)))
-            return Card.read(folder).model_copy(update={"layers": layers})
-
-    patch.setattr(claims, "Card", Careless)
+    claims_of_another_card(patch, lambda net, card: {"layers": tuple(describe(net))})
