@@ -2,6 +2,7 @@
 
 from zoo.models.fold import fold, unfold
 from zoo.models.linf_dist_mlp import LinfDistMLP
+from zoo.models.net import Net
 from zoo.models.prune import prune
 
-__all__ = ["LinfDistMLP", "fold", "prune", "unfold"]
+__all__ = ["LinfDistMLP", "Net", "fold", "prune", "unfold"]

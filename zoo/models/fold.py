@@ -1,25 +1,31 @@
 """Fold: absorb normalisation and mean shifts into the weights, and back.
 
-A distance net is positively homogeneous: dist(x / s, w) = dist(x, s * w) / s. So the training net
-in normalised pixels equals 1/s times a net in raw pixels with weights s * w, and its decisions and
+Distances are positively homogeneous: dist(x / s, w) = dist(x, s * w) / s. So the training net in
+normalised pixels equals 1/s times a net in raw pixels with weights s * w, and its decisions and
 margin tests are those of the folded net with L = 1.
+
+Shapes: I in features, O out features, C/H/W image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import singledispatch
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
 from zoo.layers import LpDist, MeanShift, Normalize
-from zoo.models.linf_dist_mlp import LinfDistMLP
+from zoo.models.net import Net
+
+AnyNet = TypeVar("AnyNet", bound=Net)
 
 
 @torch.no_grad()
-def fold(model: LinfDistMLP) -> LinfDistMLP:
+def fold(model: AnyNet) -> AnyNet:
     """The published form: raw [0, 1] pixels in, no Normalize, no running mean; logits times std.
 
     W_1' = s * W_1 + m, W_l' = s * W_l, c_l' = s * (b_l - running mean_l), in float64, rounded once.
@@ -27,21 +33,17 @@ def fold(model: LinfDistMLP) -> LinfDistMLP:
     """
     if model.folded:
         raise UsageError("this net is already folded")
-    normalize = next(layer for layer in model.layers if isinstance(layer, Normalize))
-    std = normalize.std.double()
-    folded = LinfDistMLP(depth=_depth(model), **model.config, folded=True).to(_first(model).weight)
-    for new, (old, shift) in zip(_dists(folded), _with_shifts(model), strict=True):
-        offset = _input_mean(normalize.mean_C, model) if old is _first(model) else 0.0
-        new.weight.copy_(std * old.weight.double() + offset)
-        bias_O = torch.zeros(len(old.weight)).to(std) if old.bias is None else old.bias.double()
-        mean_O = 0.0 if shift is None else shift.running_mean_O.double()
-        _bias(new).copy_(std * (bias_O - mean_O))
-    folded.p = model.p
+    std = _normalize(model).std.double()
+    folded = _another(model, folded=True)
+    for (old, shift), (new, _), mean_I in zip(
+        _weighted(model), _weighted(folded), _input_means(model), strict=True
+    ):
+        absorb(new, old, shift, std, mean_I)
     return folded.eval()
 
 
 @torch.no_grad()
-def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> LinfDistMLP:
+def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
     """The training form of a folded net: W_1 = (W_1' - m) / s, running mean = -c' / s.
 
     It comes in train mode, as what follows is training.
@@ -53,39 +55,57 @@ def unfold(model: LinfDistMLP, mean: float | Sequence[float], std: float) -> Lin
         raise UsageError("this net is not folded")
     if "edges" in model.config:
         raise UsageError("a pruned net has no training form: start from the net it came from")
-    unfolded = LinfDistMLP(depth=_depth(model), **model.config, mean=mean, std=std)
-    unfolded = unfolded.to(_first(model).weight)
-    normalize = next(layer for layer in unfolded.layers if isinstance(layer, Normalize))
-    scale = normalize.std.double()
-    for (new, shift), old in zip(_with_shifts(unfolded), _dists(model), strict=True):
-        offset = _input_mean(normalize.mean_C, model) if old is _first(model) else 0.0
-        new.weight.copy_((old.weight.double() - offset) / scale)
-        if shift is None:
-            _bias(new).copy_(_bias(old).double() / scale)
-        else:
-            shift.running_mean_O.copy_(-_bias(old).double() / scale)
-    unfolded.p = model.p
+    unfolded = _another(model, mean=mean, std=std)
+    scale = _normalize(unfolded).std.double()
+    for (old, _), (new, shift), mean_I in zip(
+        _weighted(model), _weighted(unfolded), _input_means(unfolded), strict=True
+    ):
+        release(new, old, shift, scale, mean_I)
     return unfolded
 
 
-def _dists(model: LinfDistMLP) -> list[LpDist]:
-    return [layer for layer in model.layers if isinstance(layer, LpDist)]
+@singledispatch
+def absorb(
+    new: nn.Module, old: nn.Module, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    """Fill a layer of the folded net from that of the training net and the MeanShift behind it.
+
+    Args:
+        std: what Normalize divides by; the folded layer's inputs are that many times larger.
+        mean_I: what the folded layer's inputs have been shifted by beside that.
+    """
+    raise UsageError(f"no way to fold a {type(old).__name__}")
 
 
-def _depth(model: LinfDistMLP) -> int:
-    return len(_dists(model))
+@singledispatch
+def release(
+    new: nn.Module, old: nn.Module, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    """The inverse of `absorb`: fill a layer of the training net, and the MeanShift behind it."""
+    raise UsageError(f"no way to unfold a {type(old).__name__}")
 
 
-def _first(model: LinfDistMLP) -> LpDist:
-    return _dists(model)[0]
+@absorb.register
+def _(
+    new: LpDist, old: LpDist, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    new.weight.copy_(std * old.weight.double() + mean_I)
+    bias_O = torch.zeros(len(old.weight)).to(std) if old.bias is None else old.bias.double()
+    mean_O = 0.0 if shift is None else shift.running_mean_O.double()
+    _bias(new).copy_(std * (bias_O - mean_O))
+    new.p = old.p
 
 
-def _with_shifts(model: LinfDistMLP) -> Iterator[tuple[LpDist, MeanShift | None]]:
-    """Each distance layer with the MeanShift behind it, if there is one."""
-    layers: list[nn.Module] = list(model.layers)
-    for layer, following in pairwise(layers):
-        if isinstance(layer, LpDist):
-            yield layer, following if isinstance(following, MeanShift) else None
+@release.register
+def _(
+    new: LpDist, old: LpDist, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    new.weight.copy_((old.weight.double() - mean_I) / std)
+    if shift is None:
+        _bias(new).copy_(_bias(old).double() / std)
+    else:
+        shift.running_mean_O.copy_(-_bias(old).double() / std)
+    new.p = old.p
 
 
 def _bias(layer: LpDist) -> nn.Parameter:
@@ -93,7 +113,37 @@ def _bias(layer: LpDist) -> nn.Parameter:
     return layer.bias
 
 
-def _input_mean(mean_C: Tensor, model: LinfDistMLP) -> Tensor:
-    """The channel means, repeated for every pixel of a flattened image."""
-    _, height, width = model.input_shape
-    return mean_C.double().repeat_interleave(height * width)
+def _another(model: AnyNet, **form: Any) -> AnyNet:
+    """A net of the same sizes and dtype in another form."""
+    return type(model)(**model.arguments, **form).to(next(model.parameters()))
+
+
+def _normalize(model: Net) -> Normalize:
+    return next(layer for layer in model.layers if isinstance(layer, Normalize))
+
+
+def _leaves(model: Net) -> list[nn.Module]:
+    return [layer for layer in model.layers.modules() if not list(layer.children())]
+
+
+def _weighted(model: Net) -> Iterator[tuple[nn.Module, MeanShift | None]]:
+    """Each layer with weights, and the MeanShift behind it, if there is one."""
+    for layer, following in pairwise([*_leaves(model), None]):
+        if layer is not None and list(layer.parameters(recurse=False)):
+            yield layer, following if isinstance(following, MeanShift) else None
+
+
+def _input_means(model: Net) -> Iterator[Tensor | float]:
+    """For each layer with weights, what its inputs gain as raw pixels replace normalised ones.
+
+    The first layer sees an image of channel means where it saw 0; the others see no such shift.
+    """
+    mean_C = _normalize(model).mean_C.double()
+    x = mean_C[None, :, None, None].expand(1, *model.input_shape)
+    for layer in _leaves(model):
+        if list(layer.parameters(recurse=False)):
+            yield x[0]
+            break
+        if not isinstance(layer, Normalize):
+            x = layer(x)
+    yield from [0.0] * (sum(1 for _ in _weighted(model)) - 1)

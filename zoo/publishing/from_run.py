@@ -12,7 +12,7 @@ from zoo.cards.card import Card, Training
 from zoo.cards.index import enter, read_index
 from zoo.data.load import load_data
 from zoo.errors import UsageError
-from zoo.models import LinfDistMLP, fold
+from zoo.models import Net, fold
 from zoo.names import contradiction
 from zoo.paths import weights_dir
 from zoo.publishing.release import Claim, Measuring, release
@@ -56,7 +56,7 @@ def publish(
     index = read_index(parent)  # one that is broken is better found before the work than after it
     test = load_data(recipe.data, "test")
     trained = trained_net(finished, test)
-    if not isinstance(trained, LinfDistMLP):
+    if not isinstance(trained, Net):
         raise UsageError(f"publish cannot fold {type(trained).__name__}")
     if target.exists():
         if recipe.name in index or not _is_published(trained, target):
@@ -79,7 +79,7 @@ def publish(
     return release(fold(trained), claim, about, test, parent, measuring)
 
 
-def _is_published(trained: LinfDistMLP, folder: Path) -> bool:
+def _is_published(trained: Net, folder: Path) -> bool:
     """Whether a folder holds, whole, what this net becomes when it is published."""
     card = Card.read(folder)
     check_file(folder / "model.safetensors", card.sha256)

@@ -25,7 +25,7 @@ from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.eps import parse_eps
 from zoo.errors import IntegrityError
-from zoo.models import LinfDistMLP
+from zoo.models import Net
 from zoo.rules import describe
 from zoo.rules.describe import SUMS
 from zoo.storage.atomic import write_bytes
@@ -84,7 +84,7 @@ class Measuring:
 
 
 def release(
-    net: LinfDistMLP,
+    net: Net,
     claim: Claim,
     about: dict[str, Any],
     test: Pixels,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.layers import Normalize
-from zoo.models import LinfDistMLP, fold, unfold
+from zoo.models import Net, fold, unfold
 from zoo.tensors import load_tensors
 from zoo.training.build import build_model
 from zoo.training.run import RunFolder
@@ -87,14 +87,14 @@ def _training_form(model: nn.Module, source: str) -> tuple[dict[str, Tensor], st
         trained = load(source)
         card: Any = trained.card
         sha256 = card.sha256
-        if isinstance(trained, LinfDistMLP):
+        if isinstance(trained, Net):
             trained = unfold(trained, card.mean, card.std)
-    if isinstance(trained, LinfDistMLP) and isinstance(model, LinfDistMLP):
+    if isinstance(trained, Net) and isinstance(model, Net):
         trained = _normalized_as(model, trained)
     return dict(trained.state_dict()), sha256
 
 
-def _normalized_as(model: LinfDistMLP, trained: LinfDistMLP) -> LinfDistMLP:
+def _normalized_as(model: Net, trained: Net) -> Net:
     """The same function of raw pixels as `trained`, in the normalisation of `model`."""
     same = (trained.mean, trained.std) == (model.mean, model.std)
     if same or len(trained.mean) != len(model.mean):
