@@ -147,6 +147,50 @@ def test_cifar10_files(offline_root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert data.y_N.tolist() == list(range(10)) and data.x_NCHW.is_contiguous()
 
 
+def write_tiny_imagenet(root: Path, images: np.ndarray) -> None:
+    """Two classes: 20 training images, of which one is grey, and 3 test images."""
+    (root / "val" / "images").mkdir(parents=True)
+    root.joinpath("wnids.txt").write_text("n02\nn01\n")
+    for i, image in enumerate(images[:20]):
+        folder = root / "train" / ("n02" if i < 10 else "n01") / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i:02d}.JPEG").write_bytes(fx.png(image[..., 0] if i == 3 else image))
+    lines = []
+    for i, image in enumerate(images[20:]):
+        (root / "val" / "images" / f"val_{i}.JPEG").write_bytes(fx.png(image))
+        lines.append(f"val_{i}.JPEG\t{'n01' if i else 'n02'}\t0\t0\t62\t62\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+
+
+def test_tiny_imagenet_files(offline_root: Path) -> None:
+    root, images = offline_root / "tiny-imagenet-200", fx.random_images(23, (64, 64, 3))
+    write_tiny_imagenet(root, images)
+    fx.assert_splits_whole("tiny_imagenet")
+    train, test = load_data("tiny_imagenet", "train"), load_data("tiny_imagenet")
+    assert train.x_NCHW.shape == (18, 3, 64, 64) and train.num_classes == 2
+    assert train.y_N.tolist() == [0] * 9 + [1] * 9 and test.y_N.tolist() == [0, 1, 1]
+    assert np.array_equal(test.x_NCHW.permute(0, 2, 3, 1).numpy(), images[20:])
+    assert np.array_equal(train.x_NCHW[3, 2].numpy(), images[3, :, :, 0])
+
+
+def test_tiny_imagenet_says_what_is_wrong(offline_root: Path) -> None:
+    root, images = offline_root / "tiny-imagenet-200", fx.random_images(23, (64, 64, 3))
+    with pytest.raises(NotFoundError, match=r"no wnids.txt\n.*unpack"):
+        load_data("tiny_imagenet")
+    write_tiny_imagenet(root, images)
+    listed = root / "val" / "val_annotations.txt"
+    listed.write_text("../x.JPEG\tn03\t0\n")
+    with pytest.raises(IntegrityError, match=r"classes that wnids\.txt has not, 'n03'"):
+        load_data("tiny_imagenet")
+    listed.unlink()
+    with pytest.raises(NotFoundError, match="val_annotations"):
+        load_data("tiny_imagenet")
+    fx.write_folder(root / "train" / "n01" / "images", images[:1, :8, :8], [0])
+    (root / "train/n01/images/class0/0000.png").rename(root / "train/n01/images/a.JPEG")
+    with pytest.raises(UsageError, match="images are not of one size"):
+        load_data("tiny_imagenet", "train")
+
+
 def test_svhn_files(offline_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scipy.io import savemat
     from torchvision.datasets import SVHN

@@ -14,6 +14,7 @@ DATASETS: dict[str, str] = {
     "cifar10": "32x32 colour pictures of ten kinds of objects",
     "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG; other pixels, so other results than cifar10",
     "svhn": "32x32 colour pictures of house numbers",
+    "tiny_imagenet": "64x64 colour pictures of 200 kinds of things; unpack the archive yourself",
 }
 
 # Data sets that are the user's own files: the name of the source, then a path.

@@ -47,6 +47,8 @@ class Optimizer(Strict):
     """Optimiser by its name in timm, and how it moves.
 
     Attributes:
+        weight_decay: of all but the weights of distance layers, the objective's own included.
+        lp_decay: of the weights of distance layers (zoo.training.lp_decay).
         objective_lr: learning rate of the objective's own parameters, as a share of the schedule's.
     """
 
@@ -54,6 +56,7 @@ class Optimizer(Strict):
     betas: tuple[Number, Number] = (0.9, 0.999)
     eps: Annotated[Number, Field(gt=0)] = 1e-8
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    lp_decay: Annotated[Number, Field(ge=0)] = 0.0
     objective_lr: Annotated[Number, Field(ge=0)] = 1.0
 
 

@@ -62,10 +62,18 @@ def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
         UsageError: there is none, or it cannot be built, stepped or resumed from recipes.
     """
     settings = recipe.optimizer
-    groups: list[dict[str, Any]] = [{"params": list(step.model.parameters()), "lr_share": 1.0}]
-    own = list(step.parameters_of_objective.parameters())
-    if own:
-        groups.append({"params": own, "lr_share": settings.objective_lr})
+    distances = [layer for layer in step.model.modules() if isinstance(layer, LpDist)]
+    weights = {id(layer.weight) for layer in distances}
+    # Towards 0 is nowhere in particular for a centre of distances: see zoo.training.lp_decay.
+    parts: list[dict[str, Any]] = [
+        {"params": [w for w in step.model.parameters() if id(w) in weights], "weight_decay": 0.0},
+        {"params": [w for w in step.model.parameters() if id(w) not in weights]},
+        {
+            "params": list(step.parameters_of_objective.parameters()),
+            "lr_share": settings.objective_lr,
+        },
+    ]
+    groups = [{"lr_share": 1.0} | part for part in parts if part["params"]]
     try:
         optimizer = create_optimizer_v2(
             groups,

@@ -19,6 +19,7 @@ from zoo.recipes import Recipe
 from zoo.storage.lock import FolderLock
 from zoo.training.batches import Batches
 from zoo.training.log import RunLog
+from zoo.training.lp_decay import lp_decay_
 from zoo.training.plan import Pace
 from zoo.training.processes import check_equal_bits, fail_together, largest, on_main
 from zoo.training.run import RunFolder
@@ -138,6 +139,9 @@ class Trainer:
     def _update(self) -> None:
         """Take the step that the gradients say."""
         state = self.state
+        if self.recipe.optimizer.lp_decay:
+            lr = self.batches.knobs(state.step)["lr"]
+            lp_decay_(state.module.model, lr * self.recipe.optimizer.lp_decay)
         self.optimizer.step()
         if state.ema is not None:
             state.ema.update(state.module.model)
