@@ -88,6 +88,16 @@ def test_mixture_is_the_formula(lam: float) -> None:
     assert loss.item() == pytest.approx(hinge + lam * cross_entropy, rel=1e-12)
 
 
+def test_cross_entropy_is_the_formula() -> None:
+    logits_BK, y_B = random_logits()
+    objective = objectives["cross_entropy"](name="cross_entropy", scale=0.5)
+    scaled = 0.5 * logits_BK.numpy()
+    want = (np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(scaled)), y_B.numpy()]).mean()
+    found = objective(Identity(1.0), logits_BK, y_B, {}, objective.parameters())
+    assert found.loss.item() == pytest.approx(want, rel=1e-12)
+    assert found.logits_BK is logits_BK and not objective.knobs
+
+
 def test_clipped_hinge_leaves_misclassified_images_alone() -> None:
     logits_BK, y_B = random_logits()
     logits_BK.requires_grad_()
@@ -123,7 +133,7 @@ def test_scale_is_trained_and_is_no_part_of_the_model(tmp_path) -> None:
     recipe = load_recipe(NAME, TINY)
     step = Step(build_model(recipe.model, load_data("digits", "train")), recipe.objective)
     optimizer = build_optimizer(step, recipe)
-    assert [group["lr_share"] for group in optimizer.param_groups] == [1.0, 0.2]
+    assert [group["lr_share"] for group in optimizer.param_groups] == [1.0, 1.0, 0.2]
     run = run_training(recipe, out=tmp_path / "run", save_every=0, quiet=True)
     newest = run.checkpoints.latest(print)
     scale = read_checkpoint(newest).tensors["module.parameters_of_objective.scale"]

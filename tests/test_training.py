@@ -53,6 +53,19 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_a_watcher_sees_the_model_after_each_epoch_and_changes_nothing(tmp_path: Path) -> None:
+    seen = []
+
+    def watch(model: torch.nn.Module, epochs: int) -> None:
+        torch.rand(3)
+        seen.append((epochs, next(model.parameters()).detach().clone()))
+
+    watched = run_training(NAME, out=tmp_path / "a", overrides=TINY, quiet=True, watch=watch)
+    assert [epochs for epochs, _ in seen] == list(range(1, watched.recipe.epochs + 1))
+    assert not torch.equal(seen[0][1], seen[-1][1])
+    assert same(kept(watched), kept(trained(tmp_path / "b")))
+
+
 def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path: Path) -> None:
     augment = {"augment.pad": 1, "ema": 0.5}
     first = trained(tmp_path / "a", **augment)

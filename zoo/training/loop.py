@@ -27,7 +27,7 @@ from zoo.training.processes import check_equal_bits, make_accelerator, on_main, 
 from zoo.training.run import RunFolder
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainingState, check_finite
-from zoo.training.trainer import Trainer
+from zoo.training.trainer import Trainer, Watch
 from zoo.training.warm_start import WarmStart, warm_start
 
 
@@ -41,17 +41,28 @@ def run_training(
     trackers: Sequence[str] = (),
     save_every: float | None = None,
     quiet: bool = False,
+    watch: Watch | None = None,
 ) -> RunFolder:
-    """Train what a recipe describes and leave a finished run folder; see zoo.runs.train."""
+    """Train what a recipe describes and leave a finished run folder; see zoo.runs.train.
+
+    Args:
+        watch: called in every process with the model and the number of epochs that are over, after
+            each of them; it must leave the model as it is.
+    """
     run = RunFolder.at(_resolved(recipe, overrides, init), out)
     accelerator = make_accelerator(run.recipe, run.path, trackers)
     with together(accelerator):
-        _train(run, accelerator, resume=resume, save_every=save_every, quiet=quiet)
+        _train(run, accelerator, resume, save_every, quiet, watch)
     return run
 
 
 def _train(
-    run: RunFolder, accelerator: Accelerator, *, resume: bool, save_every: float | None, quiet: bool
+    run: RunFolder,
+    accelerator: Accelerator,
+    resume: bool,
+    save_every: float | None,
+    quiet: bool,
+    watch: Watch | None,
 ) -> None:
     """What happens in the folder while it is ours."""
     locks: list[FolderLock] = []
@@ -64,6 +75,7 @@ def _train(
         trainer = _prepare(run, accelerator, parts, quiet=quiet)
         held.callback(unwrap, trainer.module)
         trainer.lock, trainer.save_every = (locks or [None])[0], save_every
+        trainer.watch = watch
         with trainer.log, StopRequest() as stop:
             trainer.train(stop)
         _finish(trainer)

@@ -27,7 +27,8 @@ def lp_decay_(model: nn.Module, amount: float) -> None:
     for layer in model.modules():
         if isinstance(layer, LpDist):
             weight_OI = layer.weight_OI
-            layer.weight -= (amount * _share(weight_OI, layer.p) * weight_OI).view_as(layer.weight)
+            decay_OI = amount * _share(weight_OI, layer.p) * weight_OI
+            layer.weight.sub_(decay_OI.view_as(layer.weight))
 
 
 def _share(weight_OI: Tensor, p: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from zoo.training.state import TrainingState, check_finite
 # Unless the user says how often: once a minute, if that takes no more than a twentieth of the time.
 _SAVE_EVERY_SECONDS, _TIMES_A_SAVE = 60.0, 20
 
+# What looks on: called with the model and the number of epochs that are over.
+Watch = Callable[[nn.Module, int], None]
+
 
 @dataclass
 class Trainer:
@@ -39,6 +43,7 @@ class Trainer:
         module, optimizer: the state's, as accelerate prepared them for several processes.
         lock: of the run folder, in the main process.
         save_every: seconds between checkpoints; None leaves the choice to the trainer.
+        watch: looks at the model after each epoch.
     """
 
     accelerator: Accelerator
@@ -52,6 +57,7 @@ class Trainer:
     log: RunLog
     lock: FolderLock | None = None
     save_every: float | None = None
+    watch: Watch | None = None
     _clock: _Clock = field(init=False)
 
     def __post_init__(self) -> None:
@@ -171,6 +177,8 @@ class Trainer:
             state.selection.offer(model, certified, epoch, last=last)
         state.tally.zero_()
         state.epochs = epoch
+        if self.watch is not None:
+            self.watch(state.module.model, epoch)
         timed = row | {"seconds": round(self.seconds, 2)}
         on_main(self.accelerator, lambda: self.log.epoch(timed))
         self.accelerator.log({key: row[key] for key in row if key != "epoch"}, step=epoch)
