@@ -21,3 +21,4 @@ def plant(patch: pytest.MonkeyPatch) -> None:
         return torch.minimum(lower, mean), torch.maximum(upper, mean)
 
     patch.setattr(margins, "interval", planted)
+    patch.setattr(margins, "_check_order", lambda lower, upper: None)
