@@ -11,9 +11,14 @@ from typing import Any
 from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
-_OWN = {f"linf_dist_mlp{depth}": ("width", "mean", "std") for depth in range(3, 8)}
-_SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
+_MLP, _HYBRID = ("width", "mean", "std"), ("width", "head_width", "mean", "std")
+_OWN = {f"linf_dist_mlp{depth}": _MLP for depth in range(3, 8)}
+_OWN |= {f"linf_dist_hybrid{depth}": _HYBRID for depth in range(3, 8)}
+_OWN |= {"linf_dist_conv5": ("channels", *_HYBRID)}
+_SIZES = ("num_classes", "in_chans", "img_size", "folded")
+_PRUNABLE = "linf_dist_mlp"  # nets that can be built without some of their edges
 
+_COUNTS = ("width", "head_width", "channels", "num_classes", "in_chans", "img_size")
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
@@ -34,6 +39,7 @@ def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = Fal
     if name not in _OWN:
         raise unknown("architecture", name, _OWN, see="zoo recipe ls", error=UsageError)
     known = [*_OWN[name], *(_SIZES if sizes else ())]
+    known += ["edges"] if sizes and name.startswith(_PRUNABLE) else []
     for argument in arguments:
         if argument not in known:
             see = f"{name} takes {', '.join(known)}"
@@ -47,7 +53,7 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         UsageError: a size that is no whole number above 0, another form or normalisation.
     """
     for key, value in arguments.items():
-        if key in ("width", "num_classes", "in_chans", "img_size"):
+        if key in _COUNTS:
             fits, wanted = _is_size(value), "a size must be positive, a whole number"
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))

@@ -19,14 +19,15 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    ScaledLinear,
 )
-from zoo.models import LinfDistMLP
+from zoo.models import Net
 
 
 def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
     """The layer's function on an object array of Fractions."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return forward(layer.layers, x)
         case nn.Sequential():
             for child in layer:
@@ -43,6 +44,8 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return -x
         case nn.ReLU():
             return np.maximum(x, Fraction(0))
+        case nn.Tanh():
+            return np.frompyfunc(oracles.tanh, 1, 1)(x)
         case LpDistConv2d():
             border = oracles.exactly(layer.pad_value_C)
             y = oracles.linf_conv(x, _weight(layer), layer.stride, layer.padding, border)
@@ -51,7 +54,7 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
             return _pruned(layer, x) + _bias(layer)
-        case nn.Linear():
+        case nn.Linear() | ScaledLinear():
             return x @ _weight(layer).T + _bias(layer)
         case nn.Conv2d():
             return _conv(layer, x, _weight(layer)) + _bias(layer).reshape(-1, 1, 1)
@@ -63,7 +66,7 @@ def interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Layer by layer image of a box."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return interval(layer.layers, lower, upper)
         case nn.Sequential():
             for child in layer:
@@ -74,11 +77,33 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
-        case nn.Linear() | nn.Conv2d():
+        case nn.Linear() | ScaledLinear() | nn.Conv2d():
             return _affine_interval(layer, lower, upper)
         case LpDistConv2d() | PrunedLinfDistLinear():
             raise AssertionError(f"no oracle for the interval of {type(layer).__name__}")
     return forward(layer, lower), forward(layer, upper)
+
+
+def margins(net: nn.Module, lower: np.ndarray, upper: np.ndarray, y_B: np.ndarray) -> np.ndarray:
+    """Least f_y - f_k of a last linear layer over the image of a box under those before it."""
+    layers = _flat(net)
+    for layer in layers[:-1]:
+        lower, upper = interval(layer, lower, upper)
+    weight, bias = _weight(layers[-1]), _bias(layers[-1])
+    rows = []
+    for low_I, high_I, y in zip(lower, upper, y_B, strict=True):
+        pair_KI = weight[y] - weight
+        rising, falling = np.maximum(pair_KI, Fraction(0)), np.minimum(pair_KI, Fraction(0))
+        rows.append(rising @ low_I + falling @ high_I + bias[y] - bias)
+    return np.array(rows)
+
+
+def _flat(net: nn.Module) -> list[nn.Module]:
+    """Its layers in order, whatever they are nested in."""
+    inside = net.layers if isinstance(net, Net) else net
+    if not isinstance(inside, nn.Sequential):
+        return [inside]
+    return [leaf for layer in inside for leaf in _flat(layer)]
 
 
 def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
@@ -88,7 +113,8 @@ def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
 
 
 def _weight(layer: nn.Module) -> np.ndarray:
-    return oracles.exactly(layer.weight.detach())
+    weight = oracles.exactly(layer.weight.detach())
+    return weight * Fraction(layer.scale) if isinstance(layer, ScaledLinear) else weight
 
 
 def _bias(layer: nn.Module) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.layers import LpDist, LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
-from zoo.models import LinfDistMLP, fold, prune
+from zoo.models import LinfDistConv, LinfDistHybrid, LinfDistMLP, Net, fold, prune
 
 SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
 CLASSES = 3
@@ -18,7 +18,10 @@ STD = 0.3081
 # Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
 KINDS = {
     "lipschitz": ["folded", "normalized", "pruned", "distconv"],
-    "interval": ["folded", "normalized", "pruned", "distconv", "relu", "conv", "head"],
+    "interval": [
+        *("folded", "normalized", "pruned", "distconv", "relu", "conv", "head"),
+        *("hybrid", "hybrid_normalized", "hybrid_conv"),
+    ],
 }
 
 
@@ -93,6 +96,22 @@ def _head(seed: int) -> nn.Module:
     return net
 
 
+def _hybrid(seed: int) -> Net:
+    """A distance net with an MLP head, as it trains: tanh, and scaled linear layers."""
+    sizes = {"num_classes": CLASSES, "in_chans": 1, "img_size": SIDE, "mean": 0.13, "std": STD}
+    net = LinfDistHybrid(2, width=6, head_width=5, **sizes)
+    _sharpen(net, seed)
+    return net.eval()
+
+
+def _hybrid_conv(seed: int) -> Net:
+    """Its convolutional kin, folded: the first border holds the mean."""
+    sizes = {"num_classes": CLASSES, "in_chans": 1, "img_size": SIDE, "mean": 0.13, "std": STD}
+    net = LinfDistConv(3, channels=2, width=6, head_width=5, **sizes)
+    _sharpen(net, seed)
+    return fold(net.eval())
+
+
 _BUILD = {
     "folded": lambda seed: fold(_distance(seed)),
     "normalized": _distance,
@@ -101,6 +120,9 @@ _BUILD = {
     "relu": _relu,
     "conv": _conv,
     "head": _head,
+    "hybrid": lambda seed: fold(_hybrid(seed)),
+    "hybrid_normalized": _hybrid,
+    "hybrid_conv": _hybrid_conv,
 }
 
 

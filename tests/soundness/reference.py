@@ -26,6 +26,9 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
         gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, layers.Normalize)])
         return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
     ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
+    last = _layers(net)[-1]
+    if isinstance(last, nn.Linear | layers.ScaledLinear):
+        return _elided(last, _through(_layers(net)[:-1], *ends), y_B)
     return _worst(*_image(net, *ends), y_B)
 
 
@@ -57,13 +60,27 @@ def _worst(lower_BK: np.ndarray, upper_BK: np.ndarray, y_B: np.ndarray) -> np.nd
     return lower_BK[at, y_B] - others_BK.max(1)
 
 
+def _elided(last: nn.Module, ends: Ends, y_B: np.ndarray) -> np.ndarray:
+    """The least f_y - f_k over k != y, each row of differences by itself."""
+    worst_B = []
+    for low_I, high_I, y in zip(*ends, y_B, strict=True):
+        pair_KI, shift_K = _rows(last)[y] - _rows(last), _bias(last)[y] - _bias(last)
+        least_K = np.where(pair_KI > 0, pair_KI * low_I, pair_KI * high_I).sum(1) + shift_K
+        worst_B.append(np.delete(least_K, y).min())
+    return np.array(worst_B)
+
+
 def _layers(net: nn.Module) -> list[nn.Module]:
     inside = net if isinstance(net, nn.Sequential) else net.layers
     return [leaf for layer in inside for leaf in layer.modules() if not list(leaf.children())]
 
 
 def _image(net: nn.Module, *ends: np.ndarray) -> Ends:
-    return functools.reduce(lambda at, layer: _step(layer, *at), _layers(net), ends)
+    return _through(_layers(net), *ends)
+
+
+def _through(inside: list[nn.Module], *ends: np.ndarray) -> Ends:
+    return functools.reduce(lambda at, layer: _step(layer, *at), inside, ends)
 
 
 def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
@@ -80,6 +97,8 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return -upper, -lower
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)
+        case nn.Tanh():
+            return np.tanh(lower), np.tanh(upper)
         case layers.LpDistLinear():
             ends = _distances(lower, upper, _numbers(layer.weight))
         case layers.PrunedLinfDistLinear():
@@ -90,8 +109,8 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             weight_OI = _numbers(layer.weight).reshape(len(layer.weight), -1)
             low, high = (e + _bias(layer) for e in _distances(*flat, weight_OI))
             return tuple(e.reshape(*shape, -1).transpose(0, 3, 1, 2) for e in (low, high))
-        case nn.Linear():
-            ends = _affine(lower, upper, _numbers(layer.weight))
+        case nn.Linear() | layers.ScaledLinear():
+            ends = _affine(lower, upper, _rows(layer))
         case nn.Conv2d():
             return _convolution(layer, lower, upper)
         case _:
@@ -101,6 +120,11 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
 
 def _numbers(tensor) -> np.ndarray:
     return tensor.detach().numpy().astype(np.float64)
+
+
+def _rows(layer: nn.Module) -> np.ndarray:
+    """Weights of a linear layer, (O, I)."""
+    return _numbers(layer.weight) * getattr(layer, "scale", 1.0)
 
 
 def _bias(layer: nn.Module) -> np.ndarray | float:

@@ -20,7 +20,7 @@ from soundness.nets import random_images, random_net
 from tests import oracles
 from zoo.boxes import box
 from zoo.rounding import DEPLOYED, REAL, unit_roundoff
-from zoo.rules import Rounded, forward_error, interval
+from zoo.rules import Rounded, forward_error, interval, margins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 DTYPES = [torch.float32, torch.float64]
@@ -67,7 +67,9 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
     assert used > 0.05
 
 
-@pytest.mark.parametrize("kind", ["relu", "conv", "head", "folded", "normalized"])
+@pytest.mark.parametrize(
+    "kind", ["relu", "conv", "head", "folded", "normalized", "hybrid", "hybrid_normalized"]
+)
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:
     line = tally(f"rational: interval ends of nets, {kind}", "outside")
     for seed in range(times(300, 6)):
@@ -81,6 +83,22 @@ def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> No
         line["ends"] += 2 * wanted[0].size
         assert all(float(w - f) < 1e-11 for w, f in zip(wanted[0].flat, found[0].flat, strict=True))
     assert line["outside"] == 0
+
+
+@pytest.mark.parametrize("kind", ["relu", "head", "hybrid", "hybrid_normalized"])
+def test_real_margins_of_nets_lie_below_the_exact_ones_and_close(kind, times, tally) -> None:
+    line = tally(f"rational: margins of nets with an elided layer, {kind}", "above")
+    for seed in range(times(300, 6)):
+        net = random_net(kind, seed).double()
+        within = box(random_images(seed, 4).double(), Fraction(seed % 50, 200))
+        ends, y_B = (within.lower_BCHW, within.upper_BCHW), torch.arange(4) % 3
+        with torch.no_grad():
+            found = oracles.exactly(margins(net, *ends, y_B, REAL))
+        wanted = exact.margins(net, *(oracles.exactly(end) for end in ends), y_B.numpy())
+        line["above"] += int((found > wanted).sum())
+        line["margins"] += wanted.size
+        assert all(float(w - f) < 1e-11 for w, f in zip(wanted.flat, found.flat, strict=True))
+    assert line["above"] == 0
 
 
 def sum_in_some_order(g: np.random.Generator, terms: np.ndarray) -> np.floating:

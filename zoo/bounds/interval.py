@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from zoo.bounds.base import Bound, bounds
 from zoo.boxes import Box
-from zoo.errors import ZooError
 from zoo.rounding import DEPLOYED, NAIVE, REAL, Reading
-from zoo.rules import check_certifiable, interval
+from zoo.rules import check_certifiable, margins
 
 
 @bounds.register("interval")
 class Interval(Bound):
     """margins_bk = lower_y - upper_k of the logits' ends (Gowal et al. 2018, arXiv:1810.12715).
+
+    A last layer that is fully connected is elided: it gives no ends, but the least f_y - f_k over
+    those of its inputs (zoo.rules.margins).
 
     For a distance net each layer's interval is the exact image of the layer's box, so the bound is
     never below the Lipschitz one, and above it where pixels are clipped.
@@ -26,7 +28,8 @@ class Interval(Bound):
     Sound without slack for the program of a distance net: its operations round monotonically, so
     the same operations on the ends of the box enclose its outputs; for the exact function each end
     moves one unit in the last place outward after every rounded operation. Affine layers, whose
-    sums have no fixed order, add the slack of zoo.rounding.sums in both senses.
+    sums have no fixed order, add the slack of zoo.rounding.sums in both senses, and a library's
+    functions that of zoo.rounding.library.
     """
 
     name: ClassVar[str] = "interval"
@@ -43,10 +46,4 @@ class Interval(Bound):
 
 def _margins(model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
     check_certifiable(model)
-    lower_BK, upper_BK = interval(model, box.lower_BCHW, box.upper_BCHW, reading)
-    # SOUND: ends that cross are a bug somewhere below, and are never repaired. NaN passes on, and
-    # certifies nothing.
-    if bool((lower_BK > upper_BK).any()):
-        raise ZooError("bound interval: a lower end above its upper end; no verdict can be trusted")
-    # SOUND: a - b > 0 in floating point if and only if a > b, as subnormals are kept.
-    return (lower_BK.gather(1, y_B[:, None]) - upper_BK).scatter(1, y_B[:, None], 0.0)
+    return margins(model, box.lower_BCHW, box.upper_BCHW, y_B, reading)

@@ -179,3 +179,11 @@ def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
 def _(layer: LpDistLinear, name: str = "") -> Description:
     _check_infinite(layer)
     return [{"kind": "linf_dist", "name": name}]
+
+
+@describe.register(LpDistConv2d)
+def _(layer: LpDistConv2d, name: str = "") -> Description:
+    _check_infinite(layer)
+    # Beside weight and bias, pad_value_C: what stands in the border.
+    shape: dict[str, str | int] = {"stride": layer.stride, "padding": layer.padding}
+    return [{"kind": "linf_dist_conv2d", "name": name} | shape]

@@ -1,8 +1,20 @@
 """Architectures, entered in timm's registry by importing this package; a new one is a new file."""
 
 from zoo.models.fold import fold, unfold
+from zoo.models.headed import HeadedNet
+from zoo.models.linf_dist_conv import LinfDistConv
+from zoo.models.linf_dist_hybrid import LinfDistHybrid
 from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
 
-__all__ = ["LinfDistMLP", "Net", "fold", "prune", "unfold"]
+__all__ = [
+    "HeadedNet",
+    "LinfDistConv",
+    "LinfDistHybrid",
+    "LinfDistMLP",
+    "Net",
+    "fold",
+    "prune",
+    "unfold",
+]

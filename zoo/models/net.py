@@ -17,7 +17,7 @@ from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.layers import LpDist, Normalize, set_exponent
 from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rules import Rounded, describe, elided, forward_error, interval, margins
 from zoo.rules.describe import Description
 
 
@@ -90,8 +90,16 @@ class Net(nn.Module):
             self.layers.add_module(name, layer)
 
     @property
-    def lipschitz(self) -> float:
-        """l_inf Lipschitz constant of each logit at p = inf in eval mode, in raw pixels."""
+    def lipschitz(self) -> float | None:
+        """l_inf Lipschitz constant of each logit at p = inf in eval mode, in raw pixels.
+
+        None where a subclass states none.
+        """
+        return self.gain
+
+    @property
+    def gain(self) -> float:
+        """That of all its Normalize layers together, rounded up: distance layers have 1."""
         gains = [layer.lipschitz for layer in self.modules() if isinstance(layer, Normalize)]
         return round_up(math.prod(map(Fraction, gains), start=Fraction(1)))
 
@@ -120,6 +128,10 @@ def bounded_by_layers(cls: NetType) -> NetType:
     @interval.register(cls)
     def _(net: Net, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
         return interval(net.layers, lower, upper, reading)
+
+    @elided.register(cls)
+    def _(net: Net, lower: Tensor, upper: Tensor, y_B: Tensor, reading: Reading = NAIVE) -> Tensor:
+        return margins(net.layers, lower, upper, y_B, reading)
 
     @forward_error.register(cls)
     def _(net: Net, x: Rounded, unit: float) -> Rounded:

@@ -1,6 +1,6 @@
 """An affine layer as interval arithmetic sees it: a product with a weight, and a bias.
 
-Shapes: x has the layer's input shape, results have its output shape.
+Shapes: x has the layer's input shape, results have its output shape; B batch, I inputs, K classes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ class Affine:
         bias = None if self.bias is None else self.bias.to(dtype)
         return Affine(self.product, self.weight.to(dtype), bias, self.num_terms)
 
+    def differences(self, y_B: Tensor) -> Affine:
+        """x -> f_y(x) - f_k(x) for a fully connected layer f, (B, I) to (B, K): weights W_y - W_k.
+
+        Each weight and bias is a difference that is rounded once, so off by u times itself: what
+        one more product in each sum may add, and so it is counted in num_terms.
+        """
+        weight_BKI = self.weight[y_B][:, None] - self.weight
+        bias_BK = None if self.bias is None else self.bias[y_B][:, None] - self.bias
+        return Affine(_rows, weight_BKI, bias_BK, self.num_terms + 1)
+
     def centre(self, mid: Tensor) -> Tensor:
         """W mid + b."""
         out = self.product(mid, self.weight)
@@ -45,3 +55,8 @@ class Affine:
         """|W| largest + |b|: at least the sum of the sizes of all terms of any input so large."""
         out = self.product(largest, self.weight.abs())
         return out if self.bias is None else out + self.bias.abs()
+
+
+def _rows(x_BI: Tensor, weight_BKI: Tensor) -> Tensor:
+    """A layer of its own for each row of the batch."""
+    return torch.einsum("bi,bki->bk", x_BI, weight_BKI)

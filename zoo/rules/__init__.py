@@ -5,17 +5,21 @@ of torch's own layers lie here). A layer without a rule is refused by name: noth
 over.
 """
 
-import zoo.rules.affine  # noqa: F401  (enters the rules of torch's layers)
+import zoo.rules.activations
+import zoo.rules.affine  # noqa: F401  (these two enter the rules of torch's layers)
 from zoo.rules.describe import describe
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
+from zoo.rules.margins import elided, margins
 from zoo.rules.obstacle import check_certifiable, obstacle
 
 __all__ = [
     "Rounded",
     "check_certifiable",
     "describe",
+    "elided",
     "forward_error",
     "interval",
+    "margins",
     "obstacle",
 ]

@@ -1,6 +1,6 @@
-"""Interval rules of torch's own layers: Linear, Conv2d and ReLU.
+"""Rules of torch's own affine layers, Linear and Conv2d.
 
-Shapes: tensors have the shape of the layer's input or output.
+Shapes: tensors have the shape of the layer's input or output; B batch, I features.
 """
 
 from __future__ import annotations
@@ -14,14 +14,25 @@ from torch.nn import functional as F
 from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Affine, Ends, Reading
 from zoo.rules.interval import interval
+from zoo.rules.margins import elided
 
 _WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
 
 
+def _affine(layer: nn.Linear) -> Affine:
+    return Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
+
+
 @interval.register(nn.Linear)
 def _(layer: nn.Linear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
-    return reading.affine(affine, lower, upper)
+    return reading.affine(_affine(layer), lower, upper)
+
+
+@elided.register(nn.Linear)
+def _(
+    layer: nn.Linear, lower_BI: Tensor, upper_BI: Tensor, y_B: Tensor, reading: Reading = NAIVE
+) -> Tensor:
+    return reading.elided(_affine(layer), lower_BI, upper_BI, y_B)
 
 
 @interval.register(nn.Conv2d)
@@ -38,8 +49,3 @@ def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
     bias = None if layer.bias is None else rearrange(layer.bias, "c -> c 1 1")
     num_terms = layer.weight[0].numel()
     return reading.affine(Affine(product, layer.weight, bias, num_terms), lower, upper)
-
-
-@interval.register(nn.ReLU)
-def _(layer: nn.ReLU, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    return lower.clamp_min(0), upper.clamp_min(0)  # exact

@@ -14,8 +14,8 @@ from zoo.rules.dispatch import Rule
 
 Description = list[dict[str, str | int]]
 
-# Kinds whose results depend on the order of a sum: other machines may give other last bits.
-SUMS = frozenset({"linear", "conv2d"})
+# Kinds that depend on the order of a sum or on a library: other machines may give other last bits.
+SUMS = frozenset({"linear", "conv2d", "tanh"})
 
 describe: Rule[..., Description] = Rule("describe")
 
@@ -38,6 +38,11 @@ def _(layer: nn.Flatten, name: str = "") -> Description:
 @describe.register(nn.ReLU)
 def _(layer: nn.ReLU, name: str = "") -> Description:
     return [{"kind": "relu"}]
+
+
+@describe.register(nn.Tanh)
+def _(layer: nn.Tanh, name: str = "") -> Description:
+    return [{"kind": "tanh"}]
 
 
 @describe.register(nn.Linear)

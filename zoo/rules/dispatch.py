@@ -41,6 +41,10 @@ class Rule(Generic[P, R]):
 
         return enter
 
+    def __contains__(self, layer: nn.Module) -> bool:
+        """Whether the layer's very type has a rule."""
+        return type(layer) in self._table
+
     def __call__(self, layer: nn.Module, *args: Any, **kwargs: Any) -> R:
         """Apply the rule of the layer's type.
 
@@ -48,7 +52,7 @@ class Rule(Generic[P, R]):
             UsageError: there is none, or hooks change what the layer computes.
         """
         # SOUND: what has no rule of its own is refused by name, never passed over.
-        if type(layer) not in self._table:
+        if layer not in self:
             raise UsageError(
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
                 f"  add one beside the layer's class: @zoo.rules.{self.name}.register"

@@ -8,7 +8,7 @@ from soundness.border import borders
 from soundness.nets import predictions, random_images, random_net
 
 IMAGES = 6
-KINDS = ("relu", "distconv", "head", "conv")
+KINDS = ("relu", "distconv", "head", "conv", "hybrid")
 
 
 def hunt() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import itertools
 import math
 import os
 import platform
@@ -199,9 +200,9 @@ def estimates(net: nn.Module) -> Iterator[str]:
 
 def crossing(x_BCHW: Tensor) -> Iterator[str]:
     """A box whose ends have crossed somewhere below is a bug, never to be repaired."""
-    net = nn.Sequential(nn.Flatten()).eval()
+    nets = (nn.Sequential(nn.Flatten()), nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
     y_B = torch.zeros(len(x_BCHW), dtype=torch.int64)
     crossed = Box(x_BCHW, 0, (x_BCHW + 0.1).clamp(0, 1), (x_BCHW - 0.1).clamp(0, 1), True)
-    for notion in ("real", "deployed", "__call__"):
-        if not refuses(lambda: getattr(Interval(), notion)(net, crossed, y_B)):  # noqa: B023
+    for net, notion in itertools.product(nets, ("real", "deployed", "__call__")):
+        if not refuses(lambda: getattr(Interval(), notion)(net.eval(), crossed, y_B)):  # noqa: B023
             yield f"ends that cross are repaired ({notion})"

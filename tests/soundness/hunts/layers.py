@@ -25,6 +25,7 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    ScaledLinear,
 )
 from zoo.rounding import DEPLOYED, REAL
 from zoo.rules import Rounded, forward_error, interval
@@ -53,7 +54,9 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield Negate(), (4,)
     yield Normalize([0.3], 0.3081), (1, 2, 2)
     yield nn.ReLU(), (4,)
+    yield nn.Tanh(), (4,)
     yield nn.Linear(4, 3), (4,)
+    yield ScaledLinear(3, 4), (3,)
     yield nn.Conv2d(1, 2, 2, padding=1), (1, 2, 2)
 
 

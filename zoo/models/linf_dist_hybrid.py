@@ -1,0 +1,58 @@
+"""l_inf-distance nets with an MLP head, fully connected ("l_inf-dist Net+MLP").
+
+Zhang et al. 2021, arXiv:2102.05363; sizes of arXiv:2210.01787.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from zoo.layers import LpDistLinear, MeanShift
+from zoo.models.headed import HeadedNet, mlp_head
+from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
+
+
+@bounded_by_layers
+class LinfDistHybrid(HeadedNet):
+    """logits = head((dist_depth o ... o dist_1)(x)), every dist_l an LpDistLinear.
+
+    In training a MeanShift comes behind each distance layer; `folded`, they have biases instead.
+
+    Args:
+        depth: number of distance layers.
+        width: units in each of them, so the number of features.
+        head_width: units in the head's hidden layer.
+        num_classes, in_chans, img_size, mean, std, folded: see Net.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        width: int = 5120,
+        head_width: int = 512,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        img_size: int | tuple[int, int] = 32,
+        mean: float | Sequence[float] = 0.0,
+        std: float = 1.0,
+        folded: bool = False,
+    ):
+        sizes = {"depth": depth, "width": width, "head_width": head_width}
+        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        self.num_features = width
+        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        num_in = in_chans * self.input_shape[1] ** 2
+        for i in range(1, depth + 1):
+            layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
+            if not folded:
+                layers[f"shift{i}"] = MeanShift(width)
+            num_in = width
+        self.build({**layers, "head": mlp_head(width, head_width, num_classes, folded=folded)})
+
+
+_DEPTHS = range(3, 8)
+default_cfgs = default_configs(f"linf_dist_hybrid{depth}" for depth in _DEPTHS)
+_ABOUT = "l_inf-distance net of {} layers with an MLP head (Zhang et al. 2021)."
+globals().update(enter_architectures(LinfDistHybrid, "linf_dist_hybrid", _DEPTHS, _ABOUT))

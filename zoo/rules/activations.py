@@ -1,0 +1,26 @@
+"""Interval rules of torch's own activations, ReLU and Tanh.
+
+Shapes: tensors have the shape of the layer's input or output.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo.rounding import NAIVE, Ends, Reading
+from zoo.rules.interval import interval
+
+# SOUND: assumed of every library that may run here. Makers state 1 unit in the last place (SLEEF,
+# MKL) or 2 (glibc, CUDA); tests measure what this machine does.
+TANH_UNITS = 4
+
+
+@interval.register(nn.ReLU)
+def _(layer: nn.ReLU, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    return lower.clamp_min(0), upper.clamp_min(0)  # exact
+
+
+@interval.register(nn.Tanh)
+def _(layer: nn.Tanh, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    # Not clamped to [-1, 1]: a library that is a unit off may leave it.
+    return reading.function(layer, lower, upper, TANH_UNITS)
