@@ -7,6 +7,7 @@ float64; bounds use it, and none of it knows a layer or a net.
 from zoo.rounding.affine import Affine
 from zoo.rounding.backward import BackwardTerm, backward_slack
 from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
+from zoo.rounding.ordered import ordered_error, ordered_slack
 from zoo.rounding.readings import DEPLOYED, NAIVE, REAL, Reading
 from zoo.rounding.strict import snapshot, strict_numerics
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
@@ -28,6 +29,8 @@ __all__ = [
     "deployed_slack",
     "next_down",
     "next_up",
+    "ordered_error",
+    "ordered_slack",
     "real_slack",
     "snapshot",
     "strict_numerics",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.rounding.affine import Affine
 from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
+from zoo.rounding.ordered import ordered_slack
 from zoo.rounding.sums import deployed_slack, real_slack
 
 
@@ -24,6 +25,10 @@ class Reading(ABC):
         """After one operation that is rounded once, and is monotone in each argument."""
 
     @abstractmethod
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        """After sums of so many products >= 0, in one order for both ends and for points."""
+
+    @abstractmethod
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
         """Image of [lower, upper] under an affine layer."""
 
@@ -32,6 +37,9 @@ class _Naive(Reading):
     """Rounding ignored, as papers report a bound, and differentiable: what training uses."""
 
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
+        return lower, upper
+
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
         return lower, upper
 
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
@@ -46,6 +54,10 @@ class _Real(Reading):
         # SOUND: the real number behind a rounded result lies between its two neighbours.
         return next_down(lower), next_up(upper)
 
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        # SOUND: an end is the exact one but for at most num_terms + 1 roundings.
+        return lower - ordered_slack(num_terms, lower), upper + ordered_slack(num_terms, upper)
+
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
         centre, radius, magnitude = _mid_rad(layer, lower, upper)
         slack = real_slack(layer.num_terms, magnitude)
@@ -57,6 +69,10 @@ class _Deployed(Reading):
 
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
         # SOUND: rounding is monotone, so the same operation on both ends encloses its results.
+        return lower, upper
+
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        # SOUND: in the same order the same roundings are made, and each of them is monotone.
         return lower, upper
 
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
