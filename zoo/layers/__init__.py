@@ -6,6 +6,7 @@ from zoo.layers.mean_shift import MeanShift
 from zoo.layers.negate import Negate
 from zoo.layers.normalize import Normalize
 from zoo.layers.pruned import PrunedLinfDistLinear
+from zoo.layers.sort_dist import SortDistLinear
 
 __all__ = [
     "LpDist",
@@ -15,6 +16,7 @@ __all__ = [
     "Negate",
     "Normalize",
     "PrunedLinfDistLinear",
+    "SortDistLinear",
     "exponent",
     "set_exponent",
 ]
