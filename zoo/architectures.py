@@ -12,7 +12,10 @@ from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
 _OWN = {f"linf_dist_mlp{depth}": ("width", "mean", "std") for depth in range(3, 8)}
-_SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
+_PRUNED = dict.fromkeys(_OWN, ("edges",))
+_ORDER = ("rho", "k", "keep", "identity")
+_OWN |= {f"sortnet_mlp{depth}": ("width", "mean", "std", *_ORDER) for depth in range(3, 8)}
+_SIZES = ("num_classes", "in_chans", "img_size", "folded")
 
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
@@ -33,7 +36,7 @@ def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = Fal
     """
     if name not in _OWN:
         raise unknown("architecture", name, _OWN, see="zoo recipe ls", error=UsageError)
-    known = [*_OWN[name], *(_SIZES if sizes else ())]
+    known = [*_OWN[name], *((*_SIZES, *_PRUNED.get(name, ())) if sizes else ())]
     for argument in arguments:
         if argument not in known:
             see = f"{name} takes {', '.join(known)}"
@@ -47,12 +50,16 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         UsageError: a size that is no whole number above 0, another form or normalisation.
     """
     for key, value in arguments.items():
-        if key in ("width", "num_classes", "in_chans", "img_size"):
+        if key in ("width", "num_classes", "in_chans", "img_size", "k"):
             fits, wanted = _is_size(value), "a size must be positive, a whole number"
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))
             wanted = "it must list positive whole numbers"
-        elif key == "folded":
+        elif key == "rho":
+            fits, wanted = _is_number(value) and 0 <= value < 1, "it must be a number in [0, 1)"
+        elif key == "keep":
+            fits, wanted = _is_number(value) and 0 < value <= 1, "it must be a number in (0, 1]"
+        elif key in ("folded", "identity"):
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
             several = value if isinstance(value, list | tuple) else [value]

@@ -4,5 +4,6 @@ from zoo.models.fold import fold, unfold
 from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
+from zoo.models.sortnet import SortNetMLP
 
-__all__ = ["LinfDistMLP", "Net", "fold", "prune", "unfold"]
+__all__ = ["LinfDistMLP", "Net", "SortNetMLP", "fold", "prune", "unfold"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LpDist, MeanShift, Normalize
+from zoo.layers import LpDist, MeanShift, Normalize, SortDistLinear
 from zoo.models.net import Net
 
 AnyNet = TypeVar("AnyNet", bound=Net)
@@ -106,6 +106,30 @@ def _(
     else:
         shift.running_mean_O.copy_(-_bias(old).double() / std)
     new.p = old.p
+
+
+@absorb.register
+def _(
+    new: SortDistLinear,
+    old: SortDistLinear,
+    shift: MeanShift | None,
+    std: Tensor,
+    mean_I: Tensor | float,
+) -> None:
+    absorb.dispatch(LpDist)(new, old, shift, std, mean_I)
+    new.order_K.copy_(old.order_K)
+
+
+@release.register
+def _(
+    new: SortDistLinear,
+    old: SortDistLinear,
+    shift: MeanShift | None,
+    std: Tensor,
+    mean_I: Tensor | float,
+) -> None:
+    release.dispatch(LpDist)(new, old, shift, std, mean_I)
+    new.order_K.copy_(old.order_K)
 
 
 def _bias(layer: LpDist) -> nn.Parameter:
