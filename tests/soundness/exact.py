@@ -19,14 +19,15 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    SortDistLinear,
 )
-from zoo.models import LinfDistMLP
+from zoo.models import Net
 
 
 def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
     """The layer's function on an object array of Fractions."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return forward(layer.layers, x)
         case nn.Sequential():
             for child in layer:
@@ -47,6 +48,9 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             border = oracles.exactly(layer.pad_value_C)
             y = oracles.linf_conv(x, _weight(layer), layer.stride, layer.padding, border)
             return y + _bias(layer).reshape(-1, 1, 1)
+        case SortDistLinear():
+            ends = oracles.order_dist_bounds(x, x, _weight(layer), oracles.exactly(layer.order_K))
+            return ends[0] + _bias(layer)
         case LpDistLinear():
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
@@ -63,12 +67,16 @@ def interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Layer by layer image of a box."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return interval(layer.layers, lower, upper)
         case nn.Sequential():
             for child in layer:
                 lower, upper = interval(child, lower, upper)
             return lower, upper
+        case SortDistLinear():
+            order = oracles.exactly(layer.order_K)
+            ends = oracles.order_dist_bounds(lower, upper, _weight(layer), order)
+            return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case LpDistLinear():
             ends = oracles.linf_dist_bounds(lower, upper, _weight(layer))
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
