@@ -13,7 +13,7 @@ from einops import reduce
 from torch import Tensor
 
 from zoo.errors import UsageError
-from zoo.layers.lp_dist import LpDist, LpDistLinear
+from zoo.layers.lp_dist import LpDistLinear, finite_exponent
 from zoo.ops import lp_dist, order_dist, order_dist_bounds, order_weights
 from zoo.ops.kept_dist import kept_dist, random_subsets
 from zoo.rounding import FLUSH, NAIVE, Ends, Reading, ordered_error
@@ -106,7 +106,7 @@ def _(layer: SortDistLinear) -> str | None:
     # SOUND: the Lipschitz constant is the sum of the weights as they are stored, without rounding.
     if layer.gain > 1:
         return f"order_K sums to {float(layer.gain)!r}, more than 1"
-    return obstacle.dispatch(LpDist)(layer)
+    return finite_exponent(layer)
 
 
 def _check(layer: SortDistLinear) -> None:
