@@ -14,7 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoo.ops import linf_dist, linf_dist_bounds, lp_dist, sort_dist
+from zoo.ops import (
+    linf_dist,
+    linf_dist_bounds,
+    lp_dist,
+    order_dist,
+    order_weights,
+    sort_dist,
+)
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -85,5 +92,6 @@ OPS = {
     "lp_dist": lambda x, w: lp_dist(x, w, 2),
     "linf_dist_bounds": lambda x, w: linf_dist_bounds(x, x, w)[1],
     "sort_dist": lambda x, w: sort_dist(x, w, 0.3, 4),
+    "order_dist": lambda x, w: order_dist(x, w, torch.tensor(order_weights(0.3, 1))),
 }
 each_op = pytest.mark.parametrize(("name", "op"), OPS.items(), ids=OPS)

@@ -59,12 +59,37 @@ def linf_dist_bounds(lower_BI: Array, upper_BI: Array, w_OI: Array) -> tuple[Arr
 
 
 def _range_of_max(lower_I: Array, upper_I: Array, w_I: Array) -> tuple[Any, Any]:
+    smallest, largest = _ranges(lower_I, upper_I, w_I)
+    return max(smallest), max(largest)
+
+
+def _ranges(lower_I: Array, upper_I: Array, w_I: Array) -> tuple[list[Any], list[Any]]:
+    """Smallest and largest |x - w| of each coordinate."""
     smallest, largest = [], []
     for lower, upper, w in zip(lower_I, upper_I, w_I, strict=True):
         at_ends = abs(lower - w), abs(upper - w)
         smallest.append(0 * w if lower <= w <= upper else min(at_ends))
         largest.append(max(at_ends))
-    return max(smallest), max(largest)
+    return smallest, largest
+
+
+def order_dist_bounds(
+    lower_BI: Array, upper_BI: Array, w_OI: Array, v_K: Array
+) -> tuple[Array, Array]:
+    """Range of sum_k v_k |x - w|_(k), from the sorted ends of each coordinate's range."""
+
+    def weighed(distances: list[Any]) -> Any:
+        largest = sorted(distances, reverse=True)[: len(v_K)]
+        total = largest[0] * v_K[0]
+        for distance, v in zip(largest[1:], v_K[1:], strict=True):
+            total = total + distance * v
+        return total
+
+    ends = [
+        [[weighed(end) for end in _ranges(lower_I, upper_I, w_I)] for w_I in w_OI]
+        for lower_I, upper_I in zip(lower_BI, upper_BI, strict=True)
+    ]
+    return tuple(np.array([[e[side] for e in row] for row in ends]) for side in (0, 1))
 
 
 def lp_dist(x_BI: Array, w_OI: Array, p: float) -> Array:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tests.op_cases import both, operands, random_edges, same_bits, seeds
 from zoo.errors import UsageError
-from zoo.ops import linf_dist
+from zoo.ops import linf_dist, order_weights
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
@@ -90,6 +90,23 @@ def test_bounds_are_the_reference_s_to_the_bit(shape, seed, dtype, kind, layout,
     with threads(number):
         found, expected = both("linf_dist_bounds", *box)
     # + 0, because the reference's maximum of 0 and -0 is either of the two.
+    assert all(same_bits(a + 0, b + 0) for a, b in zip(found, expected, strict=True))
+
+
+@few
+@given(shapes, seeds, dtypes, kinds, st.integers(1, 12), st.sampled_from([1, 2]))
+def test_order_statistics_and_their_bounds_are_the_reference_s_to_the_bit(
+    shape, seed, dtype, kind, k, number
+):
+    x_BI, w_OI = drawn(shape, seed, dtype, kind)
+    g = torch.Generator().manual_seed(seed)
+    upper_BI = x_BI + torch.randint(0, 3, x_BI.shape, generator=g)
+    v_K = torch.tensor(order_weights(0.4, min(k, shape[2])), dtype=dtype)
+    with threads(number):
+        y_BO, expected_BO = both("sort_dist", x_BI, w_OI, v_K)
+        found, expected = both("order_dist_bounds", x_BI, upper_BI, w_OI, v_K)
+        point, _ = torch.ops.zoo.order_dist_bounds(x_BI, x_BI, w_OI, v_K)
+    assert same_bits(y_BO, expected_BO) and same_bits(point + 0, y_BO)
     assert all(same_bits(a + 0, b + 0) for a, b in zip(found, expected, strict=True))
 
 
@@ -252,6 +269,11 @@ def wrong_calls() -> dict[str, tuple[str, tuple]]:
             (grad_BO[:1, :1], x_BI, w_OI, grad_BO[:1, :1], 8.0, True, True),
         ),
         "too many order statistics": ("sort_dist_at", (x_BI, w_OI, 9)),
+        "more weights than features": ("order_dist_bounds", (x_BI, x_BI, w_OI, torch.ones(9))),
+        "upper ends of another shape": (
+            "order_dist_bounds",
+            (x_BI, x_BI[:3], w_OI, torch.ones(2)),
+        ),
         "weights in float64": ("sort_dist", (x_BI, w_OI, torch.ones(2).double())),
         "values in float64": ("linf_dist_sparse", (x_BI, edges[0].double(), *edges[1:])),
         "indices in int64": ("linf_dist_sparse", (x_BI, edges[0], edges[1].long(), edges[2])),

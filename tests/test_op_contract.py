@@ -79,6 +79,7 @@ def op_samples() -> dict[str, list[tuple]]:
             "linf_dist_bounds_backward": (grad_BO, grad_BO, *box),
             "sort_dist": (*leaves, v_K),
             "sort_dist_at": (x_BI, w_OI, len(v_K)),
+            "order_dist_bounds": (*box, v_K),
             "sort_dist_backward": (grad_BO, x_BI, w_OI, v_K),
             "linf_dist_sparse": (x_BI, *edges),
             "linf_dist_sparse_argmax": (*edge_leaves, *edges[1:]),

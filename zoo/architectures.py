@@ -11,14 +11,17 @@ from typing import Any
 from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
-_MLP, _HYBRID = ("width", "mean", "std"), ("width", "head_width", "mean", "std")
-_OWN = {f"linf_dist_mlp{depth}": _MLP for depth in range(3, 8)}
-_OWN |= {f"linf_dist_hybrid{depth}": _HYBRID for depth in range(3, 8)}
-_OWN |= {"linf_dist_conv5": ("channels", *_HYBRID)}
+_MLP, _ORDER = ("width", "mean", "std"), ("rho", "k", "keep", "identity")
+_HEAD = ("head_width",)
+_DEPTHS = range(3, 8)
+_OWN = {f"linf_dist_mlp{depth}": _MLP for depth in _DEPTHS}
+_PRUNED = dict.fromkeys(_OWN, ("edges",))
+_OWN |= {f"linf_dist_hybrid{depth}": _MLP + _HEAD for depth in _DEPTHS}
+_OWN |= {f"sortnet_mlp{depth}": _MLP + _ORDER for depth in _DEPTHS}
+_OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD)}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
-_PRUNABLE = "linf_dist_mlp"  # nets that can be built without some of their edges
 
-_COUNTS = ("width", "head_width", "channels", "num_classes", "in_chans", "img_size")
+_COUNTS = ("width", "head_width", "channels", "k", "num_classes", "in_chans", "img_size")
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
@@ -38,8 +41,7 @@ def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = Fal
     """
     if name not in _OWN:
         raise unknown("architecture", name, _OWN, see="zoo recipe ls", error=UsageError)
-    known = [*_OWN[name], *(_SIZES if sizes else ())]
-    known += ["edges"] if sizes and name.startswith(_PRUNABLE) else []
+    known = [*_OWN[name], *((*_SIZES, *_PRUNED.get(name, ())) if sizes else ())]
     for argument in arguments:
         if argument not in known:
             see = f"{name} takes {', '.join(known)}"
@@ -58,7 +60,11 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))
             wanted = "it must list positive whole numbers"
-        elif key == "folded":
+        elif key == "rho":
+            fits, wanted = _is_number(value) and 0 <= value < 1, "it must be a number in [0, 1)"
+        elif key == "keep":
+            fits, wanted = _is_number(value) and 0 < value <= 1, "it must be a number in (0, 1]"
+        elif key in ("folded", "identity"):
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
             several = value if isinstance(value, list | tuple) else [value]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.errors import IntegrityError, NotFoundError
-from zoo.layers import Normalize, PrunedLinfDistLinear
+from zoo.layers import Normalize, PrunedLinfDistLinear, SortDistLinear
 from zoo.rules import obstacle
 from zoo.storage.read import read_bounded
 from zoo.storage.tensor_file import (
@@ -145,16 +145,18 @@ def place(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> None:
     """Copy tensors into a model; one on the meta device is given memory first.
 
     Raises:
-        IntegrityError: an edge or a scale that no net has.
+        IntegrityError: an edge, a scale or an order weight that no net has.
     """
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         model.to_empty(device="cpu")
     model.load_state_dict(tensors)
+    # What a layer computes with as it stands, where not every number is one that a net has.
+    checked = PrunedLinfDistLinear | Normalize | SortDistLinear
     refuse_problems(
         [
             f"{name}: {reason}"
             for name, layer in model.named_modules()
-            if isinstance(layer, PrunedLinfDistLinear | Normalize) and (reason := obstacle(layer))
+            if isinstance(layer, checked) and (reason := obstacle(layer))
         ],
         path,
     )

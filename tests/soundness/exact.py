@@ -20,6 +20,7 @@ from zoo.layers import (
     Normalize,
     PrunedLinfDistLinear,
     ScaledLinear,
+    SortDistLinear,
 )
 from zoo.models import Net
 
@@ -50,6 +51,9 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             border = oracles.exactly(layer.pad_value_C)
             y = oracles.linf_conv(x, _weight(layer), layer.stride, layer.padding, border)
             return y + _bias(layer).reshape(-1, 1, 1)
+        case SortDistLinear():
+            ends = oracles.order_dist_bounds(x, x, _weight(layer), oracles.exactly(layer.order_K))
+            return ends[0] + _bias(layer)
         case LpDistLinear():
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
@@ -72,6 +76,10 @@ def interval(
             for child in layer:
                 lower, upper = interval(child, lower, upper)
             return lower, upper
+        case SortDistLinear():
+            order = oracles.exactly(layer.order_K)
+            ends = oracles.order_dist_bounds(lower, upper, _weight(layer), order)
+            return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case LpDistLinear():
             ends = oracles.linf_dist_bounds(lower, upper, _weight(layer))
             return ends[0] + _bias(layer), ends[1] + _bias(layer)

@@ -5,11 +5,13 @@ Shapes: B batch, C/H/W image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from zoo.layers import LpDist, LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
-from zoo.models import LinfDistConv, LinfDistHybrid, LinfDistMLP, Net, fold, prune
+from zoo.models import LinfDistConv, LinfDistHybrid, LinfDistMLP, Net, SortNetMLP, fold, prune
 
 SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
 CLASSES = 3
@@ -17,9 +19,9 @@ STD = 0.3081
 
 # Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
 KINDS = {
-    "lipschitz": ["folded", "normalized", "pruned", "distconv"],
+    "lipschitz": ["folded", "normalized", "pruned", "distconv", "sorted"],
     "interval": [
-        *("folded", "normalized", "pruned", "distconv", "relu", "conv", "head"),
+        *("folded", "normalized", "pruned", "distconv", "sorted", "relu", "conv", "head"),
         *("hybrid", "hybrid_normalized", "hybrid_conv"),
     ],
 }
@@ -33,12 +35,18 @@ def random_net(kind: str, seed: int) -> nn.Module:
     return net.eval()
 
 
-def _distance(seed: int) -> LinfDistMLP:
-    net = LinfDistMLP(
-        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD
+def _distance(seed: int, kind: Callable[..., Net] = LinfDistMLP, **own: object) -> Net:
+    net = kind(
+        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD, **own
     )
     _sharpen(net, seed)
     return net.eval()
+
+
+def _sorted(seed: int) -> Net:
+    """Folded and not, with weights that fall fast, slowly and not within the first three."""
+    net = _distance(seed, SortNetMLP, rho=(0.3, 0.9, 0.6)[seed % 3], k=3 + seed % 4)
+    return fold(net) if seed % 2 else net
 
 
 def _sharpen(net: nn.Module, seed: int) -> None:
@@ -116,6 +124,7 @@ _BUILD = {
     "folded": lambda seed: fold(_distance(seed)),
     "normalized": _distance,
     "pruned": _pruned,
+    "sorted": _sorted,
     "distconv": _distconv,
     "relu": _relu,
     "conv": _conv,

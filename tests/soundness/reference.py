@@ -99,6 +99,8 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return np.maximum(lower, 0), np.maximum(upper, 0)
         case nn.Tanh():
             return np.tanh(lower), np.tanh(upper)
+        case layers.SortDistLinear():
+            ends = _orders(lower, upper, _numbers(layer.weight), _numbers(layer.order_K))
         case layers.LpDistLinear():
             ends = _distances(lower, upper, _numbers(layer.weight))
         case layers.PrunedLinfDistLinear():
@@ -131,10 +133,21 @@ def _bias(layer: nn.Module) -> np.ndarray | float:
     return 0.0 if layer.bias is None else _numbers(layer.bias)
 
 
-def _distances(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray) -> Ends:
+def _each(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray) -> Ends:
+    """Nearest and farthest distance of each coordinate, (B, O, I)."""
     below, above = lower_BI[:, None] - w_OI, upper_BI[:, None] - w_OI
     nearest = np.where((below <= 0) & (above >= 0), 0, np.minimum(np.abs(below), np.abs(above)))
-    return nearest.max(2), np.maximum(np.abs(below), np.abs(above)).max(2)
+    return nearest, np.maximum(np.abs(below), np.abs(above))
+
+
+def _distances(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray) -> Ends:
+    nearest, farthest = _each(lower_BI, upper_BI, w_OI)
+    return nearest.max(2), farthest.max(2)
+
+
+def _orders(lower_BI: np.ndarray, upper_BI: np.ndarray, w_OI: np.ndarray, v_K: np.ndarray) -> Ends:
+    ends = _each(lower_BI, upper_BI, w_OI)
+    return tuple(np.sort(end, 2)[..., ::-1][..., : len(v_K)] @ v_K for end in ends)
 
 
 def _pruned(layer: layers.PrunedLinfDistLinear, lower: np.ndarray, upper: np.ndarray) -> Ends:

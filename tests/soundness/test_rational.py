@@ -68,7 +68,8 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["relu", "conv", "head", "folded", "normalized", "hybrid", "hybrid_normalized"]
+    "kind",
+    ["relu", "conv", "head", "folded", "normalized", "sorted", "hybrid", "hybrid_normalized"],
 )
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:
     line = tally(f"rational: interval ends of nets, {kind}", "outside")
@@ -140,7 +141,7 @@ def test_deployed_intervals_enclose_every_order_of_summation(times, tally) -> No
     assert used > 0.1
 
 
-@pytest.mark.parametrize("kind", ["folded", "normalized", "pruned", "distconv"])
+@pytest.mark.parametrize("kind", ["folded", "normalized", "pruned", "distconv", "sorted"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, times, tally):
     line = tally(f"rational: errors of logits, {kind}, {dtype}", "outside")
@@ -160,7 +161,8 @@ def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, t
         line["outside"] += int((off_BK > error_BK).sum())
         line["logits"] += off_BK.size
         used = max(used, max(float(o / e) for o, e in zip(off_BK.flat, error_BK.flat, strict=True)))
-    assert line["outside"] == 0 and used > 0.2
+    # All roundings of a sum of order statistics seldom go the same way.
+    assert line["outside"] == 0 and used > (0.05 if kind == "sorted" else 0.2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -54,7 +54,10 @@ class Lipschitz(Bound):
 
     The second holds since a rounding error is at most u times a computed magnitude, which changes
     by at most L eps + E(x) + E(x') within the ball: E(x') <= E(x) + K u (L eps + E(x) + E(x')), so
-    E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while K u <= 0.1. Each is lessened by
+    E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while K u <= 0.1. A layer whose sum of n terms is off
+    by n u times its result counts as n roundings; and where layers behind one have a gain, of more
+    or less than 1, its error and all that changes it reach the logits with that gain, as L and E
+    themselves do. Each is lessened by
     8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64 arithmetic of the test itself.
     """
 

@@ -7,6 +7,7 @@ from zoo.layers.negate import Negate
 from zoo.layers.normalize import Normalize
 from zoo.layers.pruned import PrunedLinfDistLinear
 from zoo.layers.scaled_linear import ScaledLinear
+from zoo.layers.sort_dist import SortDistLinear
 
 __all__ = [
     "LpDist",
@@ -17,6 +18,7 @@ __all__ = [
     "Normalize",
     "PrunedLinfDistLinear",
     "ScaledLinear",
+    "SortDistLinear",
     "exponent",
     "set_exponent",
 ]

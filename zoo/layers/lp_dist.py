@@ -138,7 +138,8 @@ class LpDistConv2d(LpDist):
 
 
 @obstacle.register
-def _(layer: LpDist) -> str | None:
+def finite_exponent(layer: LpDist) -> str | None:
+    """What every kind of distance has in its way, and more by rules of its own."""
     if math.isinf(layer.p):
         return None
     return f"it runs at p = {layer.p:g}, where it is not 1-Lipschitz; set model.p = math.inf"

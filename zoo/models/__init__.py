@@ -7,6 +7,7 @@ from zoo.models.linf_dist_hybrid import LinfDistHybrid
 from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
+from zoo.models.sortnet import SortNetMLP
 
 __all__ = [
     "HeadedNet",
@@ -14,6 +15,7 @@ __all__ = [
     "LinfDistHybrid",
     "LinfDistMLP",
     "Net",
+    "SortNetMLP",
     "fold",
     "prune",
     "unfold",

@@ -20,7 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LpDist, LpDistConv2d, MeanShift, Normalize, ScaledLinear
+from zoo.layers import LpDist, LpDistConv2d, MeanShift, Normalize, ScaledLinear, SortDistLinear
 from zoo.models.net import Net
 
 AnyNet = TypeVar("AnyNet", bound=Net)

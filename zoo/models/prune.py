@@ -29,8 +29,13 @@ def prune(model: LinfDistMLP, images: Iterable[Tensor]) -> LinfDistMLP:
         images: batches x_BCHW in [0, 1]; on each of them the pruned net gives the same logits.
 
     Raises:
-        UsageError: a net that is not folded, at finite p or pruned before; no images.
+        UsageError: a net of other layers, not folded, at finite p or pruned before; no images.
     """
+    if type(model) is not LinfDistMLP:
+        raise UsageError(
+            f"prune takes l_inf-distance nets, whose neurons are decided by one edge each, "
+            f"not a {type(model).__name__}"
+        )
     if not model.folded or model.p != torch.inf or "edges" in model.config:
         raise UsageError("prune takes a folded net at p = inf that has all its edges")
     full = [layer for layer in model.layers if isinstance(layer, LpDistLinear)]

@@ -9,7 +9,8 @@ from zoo.ops.linf_dist import linf_dist, linf_dist_argmax
 from zoo.ops.linf_dist_bounds import linf_dist_bounds
 from zoo.ops.linf_dist_sparse import linf_dist_sparse, linf_dist_sparse_bounds
 from zoo.ops.lp_dist import lp_dist
-from zoo.ops.sort_dist import order_weights, sort_dist
+from zoo.ops.order_dist_bounds import order_dist_bounds
+from zoo.ops.sort_dist import order_dist, order_weights, sort_dist
 
 __all__ = [
     "linf_dist",
@@ -18,6 +19,8 @@ __all__ = [
     "linf_dist_sparse",
     "linf_dist_sparse_bounds",
     "lp_dist",
+    "order_dist",
+    "order_dist_bounds",
     "order_weights",
     "sort_dist",
 ]

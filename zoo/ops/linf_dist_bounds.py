@@ -39,7 +39,7 @@ def linf_dist_bounds(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor) -> tuple[
     return _linf_dist_bounds(lower_BI, upper_BI, w_OI)
 
 
-def _gaps(lower_bI: Tensor, upper_bI: Tensor, w_oI: Tensor) -> tuple[Tensor, Tensor]:
+def gaps(lower_bI: Tensor, upper_bI: Tensor, w_oI: Tensor) -> tuple[Tensor, Tensor]:
     """Per-coordinate smallest (negative where w is inside the box) and largest distance."""
     below_boI, above_boI = difference(lower_bI, w_oI), difference(upper_bI, w_oI)
     # SOUND: torch.maximum propagates NaN, unlike fmax or a comparison.
@@ -51,7 +51,7 @@ def _linf_dist_bounds(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor) -> tuple
     lower_BO = lower_BI.new_empty(lower_BI.shape[0], w_OI.shape[0])
     upper_BO = torch.empty_like(lower_BO)
     for b, o in blocks(lower_BI, w_OI):
-        near_boI, far_boI = _gaps(lower_BI[b], upper_BI[b], w_OI[o])
+        near_boI, far_boI = gaps(lower_BI[b], upper_BI[b], w_OI[o])
         lower_BO[b, o] = near_boI.amax(2).clamp_min_(0)
         upper_BO[b, o] = far_boI.amax(2)
     return lower_BO, upper_BO
@@ -73,7 +73,7 @@ def _linf_dist_bounds_backward(
         w_oI = w_OI[o]
         lower = lower_BI[b], grad_lower_BI[b]
         upper = upper_BI[b], grad_upper_BI[b]
-        near_boI, far_boI = _gaps(lower_BI[b], upper_BI[b], w_oI)
+        near_boI, far_boI = gaps(lower_BI[b], upper_BI[b], w_oI)
         near_bo, far_bo = near_boI.amax(2), far_boI.amax(2)
         # near = max(lower - w, w - upper) and far = max(upper - w, w - lower): the same form
         for gaps_boI, gap_bo, grad_bo, (plus_bI, grad_plus_bI), (minus_bI, grad_minus_bI) in (

@@ -42,8 +42,43 @@ def sort_dist(x_BI: Tensor, w_OI: Tensor, rho: float, k: int = 10) -> Tensor:
     """
     check_operands("sort_dist", x_BI, w_OI=w_OI)
     v = order_weights(float(rho), min(k, x_BI.shape[1]))
-    # float32 whatever x is: in half precision they could sum to more than 1.
-    return _sort_dist(x_BI, w_OI, torch.tensor(v, dtype=torch.float32, device=x_BI.device))
+    return order_dist(x_BI, w_OI, torch.tensor(v, dtype=torch.float32, device=x_BI.device))
+
+
+def order_dist(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
+    """`sort_dist` with weights of any origin: y_bo = sum_j v_j * a_(j).
+
+    1-Lipschitz in l_inf where no v_j is negative and they sum to at most 1, which is not checked
+    here.
+
+    Gradient: as sort_dist; in v_j it is a_(j).
+
+    Args:
+        x_BI: inputs.
+        w_OI: weights, same dtype and device.
+        v_K: weights of the K <= I largest differences, in float32 or the dtype of x.
+
+    Returns, Raises: as sort_dist.
+    """
+    check_operands("order_dist", x_BI, w_OI=w_OI)
+    return _sort_dist(x_BI, w_OI, checked_order("order_dist", x_BI, v_K))
+
+
+def checked_order(op: str, x_BI: Tensor, v_K: Tensor) -> Tensor:
+    """The weights of order statistics in the dtype that an op computes with.
+
+    Raises:
+        UsageError: another number of them, dtype or device than x allows.
+    """
+    # At least float32: in half precision weights could sum to more than 1.
+    dtype = torch.promote_types(x_BI.dtype, torch.float32)
+    fits = v_K.ndim == 1 and 1 <= len(v_K) <= x_BI.shape[1] and v_K.device == x_BI.device
+    if not fits or v_K.dtype not in (torch.float32, dtype):
+        raise UsageError(
+            f"{op}: needs 1 to I = {x_BI.shape[1]} order weights in {dtype} on {x_BI.device}, "
+            f"got {tuple(v_K.shape)} in {v_K.dtype} on {v_K.device}"
+        )
+    return v_K.to(dtype)
 
 
 @functools.lru_cache
@@ -80,14 +115,20 @@ def _round_down(value: Fraction) -> float:
 @distance_op("sort_dist")
 def _sort_dist(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
-    v_K = v_K.to(torch.promote_types(x_BI.dtype, v_K.dtype))
     for b, o in blocks(x_BI, w_OI):
-        largest_boK = difference(x_BI[b], w_OI[o]).abs_().topk(len(v_K), 2).values
-        sum_bo = largest_boK[..., 0] * v_K[0]
-        for j in range(1, len(v_K)):
-            sum_bo = sum_bo + largest_boK[..., j] * v_K[j]
-        y_BO[b, o] = sum_bo
+        y_BO[b, o] = ordered_sum(difference(x_BI[b], w_OI[o]).abs_(), v_K)
     return y_BO
+
+
+def ordered_sum(distance_boI: Tensor, v_K: Tensor) -> Tensor:
+    """sum_j v_j * a_(j) of each row; what points and boxes share."""
+    largest_boK = distance_boI.topk(len(v_K), 2).values
+    # SOUND: each product and each sum is rounded by itself, in this order, so that the sum is
+    # monotone in every distance, and the ends of a box hold the sums of its points.
+    sum_bo = largest_boK[..., 0] * v_K[0]
+    for j in range(1, len(v_K)):
+        sum_bo = sum_bo + largest_boK[..., j] * v_K[j]
+    return sum_bo
 
 
 @_sort_dist.register_fake
@@ -113,34 +154,36 @@ def _(x_BI: Tensor, w_OI: Tensor, k: int) -> Tensor:
 @torch.library.custom_op("zoo::sort_dist_backward", mutates_args=())
 def _sort_dist_backward(
     grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     at_BOK = _sort_dist_at(x_BI, w_OI, len(v_K)).long()
     at_BM = rearrange(at_BOK, "b o k -> b (o k)")
     at_ON = rearrange(at_BOK, "b o k -> o (b k)")
     size_b_o_k = {"b": x_BI.shape[0], "o": w_OI.shape[0], "k": len(v_K)}
     x_BOK = rearrange(x_BI.gather(1, at_BM), "b (o k) -> b o k", **size_b_o_k)
     w_BOK = rearrange(w_OI.gather(1, at_ON), "o (b k) -> b o k", **size_b_o_k)
-    entry_BOK = grad_BO[..., None] * v_K * sign(x_BOK - w_BOK)
+    apart_BOK = x_BOK - w_BOK
+    entry_BOK = grad_BO[..., None] * v_K * sign(apart_BOK)
+    grad_v_K = (grad_BO[..., None] * apart_BOK.abs()).sum((0, 1))
     grad_x_BI = x_BI.new_zeros(x_BI.shape).scatter_add_(
         1, at_BM, rearrange(entry_BOK, "b o k -> b (o k)")
     )
     grad_w_OI = w_OI.new_zeros(w_OI.shape).scatter_add_(
         1, at_ON, -rearrange(entry_BOK, "b o k -> o (b k)")
     )
-    return grad_x_BI, grad_w_OI
+    return grad_x_BI, grad_w_OI, grad_v_K
 
 
 @_sort_dist_backward.register_fake
-def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> tuple[Tensor, Tensor]:
-    return x_BI.new_empty(x_BI.shape), w_OI.new_empty(w_OI.shape)
+def _(grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return x_BI.new_empty(x_BI.shape), w_OI.new_empty(w_OI.shape), v_K.new_empty(v_K.shape)
 
 
 def _save(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *_sort_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors), None
+def _backward(ctx, grad_BO: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return _sort_dist_backward(grad_BO.contiguous(), *ctx.saved_tensors)
 
 
 _sort_dist.register_autograd(_backward, setup_context=_save)

@@ -111,6 +111,8 @@ class Recipe(Strict):
             the most validation images (never test images) when put to p = inf.
         evaluate_every: epochs between two looks at the validation split.
         ema: decay of an average of the weights that is kept beside them and then published.
+        recalibrate: batches from which running means are collected anew, at p = inf and with all
+            inputs, for each net that is validated or kept; 0 keeps those of training.
         precision: bfloat16 runs matrix products and convolutions of the training steps under
             autocast; validation and certification stay in float32.
         init: what training starts from instead of random weights: a published name, a weight folder
@@ -136,6 +138,7 @@ class Recipe(Strict):
     select: Literal["last", "best"] = "last"
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     ema: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    recalibrate: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     init: str | None = None

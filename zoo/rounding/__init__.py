@@ -8,6 +8,7 @@ from zoo.rounding.affine import Affine
 from zoo.rounding.backward import BackwardTerm, backward_slack
 from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
 from zoo.rounding.library import library_error
+from zoo.rounding.ordered import ordered_error, ordered_slack
 from zoo.rounding.readings import DEPLOYED, NAIVE, REAL, Reading
 from zoo.rounding.strict import snapshot, strict_numerics
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
@@ -30,6 +31,8 @@ __all__ = [
     "library_error",
     "next_down",
     "next_up",
+    "ordered_error",
+    "ordered_slack",
     "real_slack",
     "snapshot",
     "strict_numerics",

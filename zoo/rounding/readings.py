@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo.rounding.affine import Affine
 from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
 from zoo.rounding.library import library_error
+from zoo.rounding.ordered import ordered_slack
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
 
 
@@ -24,6 +25,10 @@ class Reading(ABC):
     @abstractmethod
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
         """After one operation that is rounded once, and is monotone in each argument."""
+
+    @abstractmethod
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        """After sums of so many products >= 0, in one order for both ends and for points."""
 
     @abstractmethod
     def function(
@@ -56,6 +61,9 @@ class _Naive(Reading):
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
         return lower, upper
 
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        return lower, upper
+
     def function(
         self, f: Callable[[Tensor], Tensor], lower: Tensor, upper: Tensor, units: int
     ) -> Ends:
@@ -77,6 +85,10 @@ class _Real(Reading):
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
         # SOUND: the real number behind a rounded result lies between its two neighbours.
         return next_down(lower), next_up(upper)
+
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        # SOUND: an end is the exact one but for at most num_terms + 1 roundings.
+        return lower - ordered_slack(num_terms, lower), upper + ordered_slack(num_terms, upper)
 
     def function(
         self, f: Callable[[Tensor], Tensor], lower: Tensor, upper: Tensor, units: int
@@ -101,6 +113,10 @@ class _Deployed(Reading):
 
     def step(self, lower: Tensor, upper: Tensor) -> Ends:
         # SOUND: rounding is monotone, so the same operation on both ends encloses its results.
+        return lower, upper
+
+    def ordered_sum(self, num_terms: int, lower: Tensor, upper: Tensor) -> Ends:
+        # SOUND: in the same order the same roundings are made, and each of them is monotone.
         return lower, upper
 
     def function(

@@ -33,7 +33,9 @@ class Rounded:
     num_roundings: int
     gain: Fraction = Fraction(1)
 
-    def after(self, value: Tensor, error: Tensor, num_roundings: int, gain: float = 1.0) -> Rounded:
+    def after(
+        self, value: Tensor, error: Tensor, num_roundings: int, gain: float | Fraction = 1
+    ) -> Rounded:
         """The state after an operation that adds roundings to those so far, and has a gain."""
         return Rounded(value, error, self.num_roundings + num_roundings, self.gain * Fraction(gain))
 

@@ -23,6 +23,7 @@ from zoo.training.log import RunLog
 from zoo.training.lp_decay import lp_decay_
 from zoo.training.plan import Pace
 from zoo.training.processes import check_equal_bits, fail_together, largest, on_main
+from zoo.training.recalibrate import recalibrated
 from zoo.training.run import RunFolder
 from zoo.training.select import validate
 from zoo.training.signals import StopRequest
@@ -172,6 +173,8 @@ class Trainer:
                 trouble = str(error)
             if any(largest(self.accelerator, bool(trouble))):  # no process may validate alone
                 return trouble
+            if recipe.recalibrate:
+                model = recalibrated(model, self.batches, state.epochs, recipe.recalibrate)
             clean, certified = validate(model, self.validation, recipe, self.accelerator)
             row |= {"val_acc": clean, "val_cert": certified}
             state.selection.offer(model, certified, epoch, last=last)

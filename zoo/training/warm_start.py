@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.data.load import load_data
 from zoo.errors import UsageError
-from zoo.layers import Normalize
+from zoo.layers import Normalize, SortDistLinear
 from zoo.models import Net, fold, unfold
 from zoo.tensors import load_tensors
 from zoo.training.build import build_model
@@ -54,7 +54,8 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
         UsageError: no tensor fits.
     """
     given, sha256 = _training_form(model, source)
-    # The normalisation belongs to the data that is trained on, not to the net that came before.
+    # The normalisation belongs to the data that is trained on, order weights to the recipe's rho:
+    # neither to the net that came before.
     copied: list[str] = []
     fresh: list[str] = []
     for name, tensor in model.state_dict().items():
@@ -103,10 +104,10 @@ def _normalized_as(model: Net, trained: Net) -> Net:
 
 
 def _fixed(model: nn.Module) -> set[str]:
-    """Names of the tensors that belong to the data and not to what was learned."""
+    """Names of the tensors that belong to the data or the recipe and not to what was learned."""
     return {
         f"{name}.{key}"
         for name, layer in model.named_modules()
-        if isinstance(layer, Normalize)
-        for key in layer.state_dict()
+        if isinstance(layer, Normalize | SortDistLinear)
+        for key, _ in layer.named_buffers()
     }

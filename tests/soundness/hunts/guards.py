@@ -37,8 +37,11 @@ def hunt() -> Iterator[str]:
     for bound in BOUNDS:
         if refuses(lambda: certify(net, x_BCHW, y_B, "0.01", bound=bound)):  # noqa: B023
             yield f"{bound}: a sound net is refused"
-    for what, spoil in SPOILT.items():
-        spoilt = copy.deepcopy(net)
+    sort = random_net("sorted", 0)
+    if refuses(lambda: Certifier(sort)):
+        yield "a sound net of order statistics is refused"
+    for what, spoil in [*SPOILT.items(), *SPOILT_ORDERS.items()]:
+        spoilt = copy.deepcopy(sort if what in SPOILT_ORDERS else net)
         with torch.no_grad():
             spoil(spoilt)
         if not refuses(lambda: Certifier(spoilt)):  # noqa: B023
@@ -85,6 +88,22 @@ SPOILT: dict[str, Callable[[nn.Module], object]] = {
     "std 0": _fill(Normalize, "std", 0.0),
     "a NaN std": _fill(Normalize, "std", math.nan),
     "tensors of two dtypes": lambda net: net.layers.dist2.double(),
+}
+
+
+def _order(change: Callable[[Tensor], object]) -> Callable[[nn.Module], object]:
+    return lambda net: change(net.layers.dist2.order_K)
+
+
+SPOILT_ORDERS: dict[str, Callable[[nn.Module], object]] = {
+    "order weights that sum to 1.3": _order(lambda v_K: v_K.mul_(1.3)),
+    "order weights that sum to a little more than 1": _order(
+        lambda v_K: v_K[0].add_(1 - v_K.double().sum() + 2.0**-23)
+    ),
+    "a negative order weight": _order(lambda v_K: v_K[-1].neg_()),
+    "an order weight of 0": _order(lambda v_K: v_K[-1].zero_()),
+    "a NaN order weight": _order(lambda v_K: v_K[-1].fill_(math.nan)),
+    "order statistics at p = 1000": _exponent_of_one,
 }
 
 

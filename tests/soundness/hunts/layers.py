@@ -26,6 +26,7 @@ from zoo.layers import (
     Normalize,
     PrunedLinfDistLinear,
     ScaledLinear,
+    SortDistLinear,
 )
 from zoo.rounding import DEPLOYED, REAL
 from zoo.rules import Rounded, forward_error, interval
@@ -44,12 +45,18 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     shift = MeanShift(4)
     shift.running_mean_O.normal_(2.0)
     dist, conv = LpDistLinear(4, 3, bias=True), LpDistConv2d(1, 3, 2, padding=1, bias=True)
-    for layer in (dist, conv, pruned):
+    sort = SortDistLinear(4, 3, rho=0.7, k=3, bias=True)
+    sort.order_K.mul_(0.9)  # room for digits that float32 has not
+    for layer in (dist, conv, pruned, sort):
         layer.bias.normal_(0, 9.0)
     yield dist, (4,)
     yield pruned, (4,)
     yield conv, (1, 2, 2)
     yield LpDistLinear(4, 3), (4,)
+    yield sort, (4,)
+    without = SortDistLinear(4, 3, rho=0.9, k=4)
+    without.order_K.mul_(0.9)
+    yield without, (4,)
     yield shift, (4,)
     yield Negate(), (4,)
     yield Normalize([0.3], 0.3081), (1, 2, 2)
@@ -152,7 +159,7 @@ def any_order() -> Iterator[str]:
 
 def net_margins() -> Iterator[str]:
     """The Lipschitz bound starts from margins that are not above the exact ones, in float32 too."""
-    for seed, kind in enumerate(("folded", "normalized", "pruned")):
+    for seed, kind in enumerate(("folded", "normalized", "pruned", "sorted")):
         net, x = random_net(kind, seed), random_images(seed, 5)
         y_B = predictions(net, x)
         logits = exact.forward(net, oracles.exactly(x))

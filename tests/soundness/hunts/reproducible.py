@@ -14,7 +14,7 @@ from zoo.eps import parse_eps
 from zoo.errors import ZooError
 from zoo.tensors import state_sha256
 
-CASES = [("folded", "lipschitz"), ("normalized", "lipschitz")]
+CASES = [("folded", "lipschitz"), ("normalized", "lipschitz"), ("sorted", "lipschitz")]
 CASES += [("relu", "interval")]
 COUNT = 60
 EPS = parse_eps("0.04")

@@ -94,18 +94,41 @@ void check_order(const char* op, int64_t num_k, Shape shape) {
     STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, op, ": needs 1 <= K <= I, got K = ", num_k);
 }
 
+// Weights of order statistics: in the operands' type, in float where that is shorter.
+void check_order(const char* op, Tensor& v_K, const Tensor& x_BI, Shape shape) {
+    const bool wide = x_BI.scalar_type() == ScalarType::Double;
+    const bool fit = v_K.dim() == 1 && v_K.scalar_type() == (wide ? ScalarType::Double : ScalarType::Float);
+    STD_TORCH_CHECK(fit, op, ": needs weights (K,) in ", wide ? "float64" : "float32");
+    v_K = torch::stable::contiguous(v_K);
+    check_order(op, v_K.numel(), shape);
+}
+
 Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
     const Shape shape = checked("sort_dist", x_BI, w_OI);
-    STD_TORCH_CHECK(v_K.scalar_type() == ScalarType::Float && v_K.dim() == 1, "sort_dist: needs float32 weights (K,)");
-    v_K = torch::stable::contiguous(v_K);
-    check_order("sort_dist", v_K.numel(), shape);
-    if (!native(x_BI, w_OI)) return first(reference("sort_dist", x_BI, w_OI, v_K));
+    check_order("sort_dist", v_K, x_BI, shape);
+    if (!native(x_BI, w_OI, v_K)) return first(reference("sort_dist", x_BI, w_OI, v_K));
     const Tensor y_BO = new_BO(x_BI, shape);
     run(x_BI, shape, [&](const auto& kernels, auto t) {
         using T = decltype(t);
-        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<float>(v_K), int(v_K.numel()), out<T>(y_BO), parallel);
+        kernels.sorted(shape, in<T>(x_BI), in<T>(w_OI), in<T>(v_K), int(v_K.numel()), out<T>(y_BO), parallel);
     });
     return y_BO;
+}
+
+std::tuple<Tensor, Tensor> order_dist_bounds(Tensor lower_BI, Tensor upper_BI, Tensor w_OI, Tensor v_K) {
+    const char* op = "order_dist_bounds";
+    const Shape shape = checked(op, lower_BI, w_OI);
+    check(op, upper_BI, lower_BI.scalar_type(), shape.b, shape.i);
+    check_order(op, v_K, lower_BI, shape);
+    if (!native(lower_BI, upper_BI, w_OI, v_K)) return both(reference(op, lower_BI, upper_BI, w_OI, v_K));
+    const Tensor lower_BO = new_BO(lower_BI, shape), upper_BO = new_BO(lower_BI, shape);
+    run(lower_BI, shape, [&](const auto& kernels, auto t) {
+        using T = decltype(t);
+        kernels.sorted_bounds(
+            shape, in<T>(lower_BI), in<T>(upper_BI), in<T>(w_OI), in<T>(v_K), int(v_K.numel()), out<T>(lower_BO),
+            out<T>(upper_BO), parallel);
+    });
+    return {lower_BO, upper_BO};
 }
 
 Tensor sort_dist_at(Tensor x_BI, Tensor w_OI, int64_t num_k) {
@@ -176,6 +199,7 @@ STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
     m.impl("lp_dist_backward", TORCH_BOX(&lp_dist_backward));
     m.impl("sort_dist", TORCH_BOX(&sort_dist));
     m.impl("sort_dist_at", TORCH_BOX(&sort_dist_at));
+    m.impl("order_dist_bounds", TORCH_BOX(&order_dist_bounds));
     m.impl("linf_dist_sparse", TORCH_BOX(&linf_dist_sparse));
     m.impl("linf_dist_sparse_argmax", TORCH_BOX(&linf_dist_sparse_argmax));
     m.impl("linf_dist_sparse_bounds", TORCH_BOX(&linf_dist_sparse_bounds));

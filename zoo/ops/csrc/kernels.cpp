@@ -8,7 +8,7 @@ namespace zoo {
 
 #define ZOO_KERNELS(T)                                                                              \
     {linf<T>, linf_argmax<T>, linf_backward<T>, linf_bounds<T>, lp<T>, lp_backward<T>, sorted<T>, \
-     sorted_at<T>, linf_edges<T>, linf_edges_argmax<T>, linf_edges_bounds<T>}
+     sorted_at<T>, sorted_bounds<T>, linf_edges<T>, linf_edges_argmax<T>, linf_edges_bounds<T>}
 extern const Kernels<float> floats = ZOO_KERNELS(float);
 extern const Kernels<double> doubles = ZOO_KERNELS(double);
 

@@ -29,8 +29,11 @@ template <class T> struct Kernels {
     void (*lp_backward)(
         Shape, const T* grad_BO, const T* x_BI, const T* w_OI, const T* y_BO, double p, T* grad_x_BI, T* grad_w_OI,
         Parallel);
-    void (*sorted)(Shape, const T* x_BI, const T* w_OI, const float* v_K, int num_k, T* y_BO, Parallel);
+    void (*sorted)(Shape, const T* x_BI, const T* w_OI, const T* v_K, int num_k, T* y_BO, Parallel);
     void (*sorted_at)(Shape, const T* x_BI, const T* w_OI, int num_k, int32_t* at_BOK, Parallel);
+    void (*sorted_bounds)(
+        Shape, const T* lower_BI, const T* upper_BI, const T* w_OI, const T* v_K, int num_k, T* lower_BO, T* upper_BO,
+        Parallel);
     void (*linf_edges)(
         Shape, const T* x_BI, const T* value_E, const uint16_t* index_E, const int32_t* start, T* y_BO, Parallel);
     void (*linf_edges_argmax)(

@@ -62,12 +62,45 @@ void each_largest(Shape shape, const T* x, const T* w, int num_k, bool where, Pa
     });
 }
 
+// Points and ends of boxes round in the same places: their sums are these.
+template <class T> ZOO_INLINE V<T> ordered_sum(const TopK<T>& largest, const T* v) {
+    V<T> sum = largest.top[0] * v[0];
+    for (int k = 1; k < largest.num_k; k++) sum += largest.top[k] * v[k];
+    return sum;
+}
+
 template <class T>
-void sorted(Shape shape, const T* x, const T* w, const float* v, int num_k, T* y, Parallel parallel) {
+void sorted(Shape shape, const T* x, const T* w, const T* v, int num_k, T* y, Parallel parallel) {
     each_largest<T>(shape, x, w, num_k, false, parallel, [&](int64_t b, int64_t o, const TopK<T>& largest) {
-        V<T> sum = largest.top[0] * T(v[0]);
-        for (int k = 1; k < num_k; k++) sum += largest.top[k] * T(v[k]);
-        store_some<T>(y + b * shape.o + o, sum, shape.o - o);
+        store_some<T>(y + b * shape.o + o, ordered_sum(largest, v), shape.o - o);
+    });
+}
+
+// Ends of the range over a box: order statistics of each coordinate's smallest and largest difference.
+template <class T>
+void sorted_bounds(
+    Shape shape, const T* lower, const T* upper, const T* w, const T* v, int num_k, T* lower_out, T* upper_out,
+    Parallel parallel) {
+    const Columns<T> columns(w, shape.o, shape.i, parallel);
+    each_range(parallel, columns.groups * shape.b, [&](int64_t begin, int64_t end) {
+        const Buffer<T> near_top(num_k * kLanes<T>), far_top(num_k * kLanes<T>);
+        TopK<T> near{num_k, reinterpret_cast<V<T>*>(near_top.get()), nullptr};
+        TopK<T> far{num_k, reinterpret_cast<V<T>*>(far_top.get()), nullptr};
+        for (int64_t task = begin; task < end; task++) {
+            const int64_t g = task / shape.b, b = task % shape.b;
+            const T *lower_b = lower + b * shape.i, *upper_b = upper + b * shape.i, *w_g = columns[g];
+            near.clear();
+            far.clear();
+            for (int64_t i = 0; i < shape.i; i++) {
+                const V<T> w_i = load(w_g + i * kLanes<T>);
+                const V<T> below = splat(lower_b[i]) - w_i, above = splat(upper_b[i]) - w_i;
+                near.insert(max(max(below, -above), V<T>{}), i);
+                far.insert(max(above, -below), i);
+            }
+            const int64_t o = g * kLanes<T>, at = b * shape.o + o;
+            store_some<T>(lower_out + at, ordered_sum(near, v), shape.o - o);
+            store_some<T>(upper_out + at, ordered_sum(far, v), shape.o - o);
+        }
     });
 }
 

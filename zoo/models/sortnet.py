@@ -1,0 +1,78 @@
+"""SortNet: l_inf-distance nets whose neurons weigh order statistics (Zhang et al. 2022).
+
+arXiv:2210.01787.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from zoo.layers import LpDistLinear, MeanShift, Negate, SortDistLinear
+from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architectures
+
+
+@bounded_by_layers
+class SortNetMLP(Net):
+    """logits = -(sort_depth o ... o sort_2 o dist_1)(x), every sort_l a SortDistLinear.
+
+    The first layer is an LpDistLinear, whose inputs are all kept in training. Normalize, MeanShift
+    and `folded` as in LinfDistMLP, and layers of the same names, so that either net starts from the
+    other's weights.
+
+    Args:
+        depth: number of distance layers, the output layer included.
+        width: units in each hidden layer.
+        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        rho, k, keep: see SortDistLinear.
+        identity: start hidden layers as the identity (on MNIST; not on CIFAR-10 and larger data).
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        width: int = 5120,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        img_size: int | tuple[int, int] = 32,
+        mean: float | Sequence[float] = 0.0,
+        std: float = 1.0,
+        folded: bool = False,
+        rho: float = 0.15,
+        k: int = 10,
+        keep: float | None = None,
+        identity: bool = False,
+    ):
+        order = {"rho": float(rho), "k": k, "keep": None if keep is None else float(keep)}
+        sizes = {"depth": depth, "width": width, **order, "identity": identity}
+        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        self.num_features = width
+        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        num_in = in_chans * self.input_shape[1] ** 2
+        for i in range(1, depth + 1):
+            last = i == depth
+            num_out, bias = num_classes if last else width, folded or last
+            if i == 1:
+                dist = LpDistLinear(num_in, num_out, bias=bias, identity=identity and not last)
+            else:
+                dist = SortDistLinear(
+                    num_in,
+                    num_out,
+                    rho=rho,
+                    k=k,
+                    keep=keep,
+                    bias=bias,
+                    identity=identity and not last,
+                )
+            layers[f"dist{i}"] = dist
+            if not (folded or last):
+                layers[f"shift{i}"] = MeanShift(width)
+            num_in = width
+        self.build({**layers, "negate": Negate()})
+
+
+_DEPTHS = range(3, 8)
+default_cfgs = default_configs(f"sortnet_mlp{depth}" for depth in _DEPTHS)
+_ABOUT = "SortNet of {} layers (Zhang et al. 2022)."
+globals().update(enter_architectures(SortNetMLP, "sortnet_mlp", _DEPTHS, _ABOUT))
