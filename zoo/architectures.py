@@ -11,7 +11,11 @@ from typing import Any
 from zoo.errors import UsageError, unknown
 
 # What a recipe may set; sizes and the number of classes come from the data.
-_OWN = {f"linf_dist_mlp{depth}": ("width", "mean", "std") for depth in range(3, 8)}
+_OWN = {
+    f"{family}{depth}": ("width", "mean", "std")
+    for family in ("group_sort_mlp", "linf_dist_mlp")
+    for depth in range(3, 8)
+}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
 
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file

@@ -13,20 +13,22 @@ from torch import nn
 
 from tests import oracles
 from zoo.layers import (
+    LinfLinear,
     LpDistConv2d,
     LpDistLinear,
+    MaxMin,
     MeanShift,
     Negate,
     Normalize,
     PrunedLinfDistLinear,
 )
-from zoo.models import LinfDistMLP
+from zoo.models import Net
 
 
 def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
     """The layer's function on an object array of Fractions."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return forward(layer.layers, x)
         case nn.Sequential():
             for child in layer:
@@ -51,7 +53,10 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
             return _pruned(layer, x) + _bias(layer)
-        case nn.Linear():
+        case MaxMin():
+            pairs = x.reshape(len(x), -1, 2)
+            return np.stack([pairs.max(2), pairs.min(2)], 2).reshape(len(x), -1)
+        case nn.Linear() | LinfLinear():
             return x @ _weight(layer).T + _bias(layer)
         case nn.Conv2d():
             return _conv(layer, x, _weight(layer)) + _bias(layer).reshape(-1, 1, 1)
@@ -63,7 +68,7 @@ def interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Layer by layer image of a box."""
     match layer:
-        case LinfDistMLP():
+        case Net():
             return interval(layer.layers, lower, upper)
         case nn.Sequential():
             for child in layer:
@@ -74,7 +79,7 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
-        case nn.Linear() | nn.Conv2d():
+        case nn.Linear() | LinfLinear() | nn.Conv2d():
             return _affine_interval(layer, lower, upper)
         case LpDistConv2d() | PrunedLinfDistLinear():
             raise AssertionError(f"no oracle for the interval of {type(layer).__name__}")
@@ -88,7 +93,10 @@ def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
 
 
 def _weight(layer: nn.Module) -> np.ndarray:
-    return oracles.exactly(layer.weight.detach())
+    weight = oracles.exactly(layer.weight.detach())
+    if isinstance(layer, LinfLinear):
+        return weight / np.maximum(np.abs(weight).sum(1, keepdims=True), Fraction(1))
+    return weight
 
 
 def _bias(layer: nn.Module) -> np.ndarray:

@@ -5,11 +5,22 @@ Shapes: B batch, C/H/W image.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import torch
 from torch import Tensor, nn
 
-from zoo.layers import LpDist, LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
-from zoo.models import LinfDistMLP, fold, prune
+from zoo.layers import (
+    LinfLinear,
+    LpDist,
+    LpDistConv2d,
+    LpDistLinear,
+    MeanShift,
+    Negate,
+    Normalize,
+)
+from zoo.models import GroupSortMLP, LinfDistMLP, fold, prune
 
 SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
 CLASSES = 3
@@ -17,8 +28,11 @@ STD = 0.3081
 
 # Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
 KINDS = {
-    "lipschitz": ["folded", "normalized", "pruned", "distconv"],
-    "interval": ["folded", "normalized", "pruned", "distconv", "relu", "conv", "head"],
+    "lipschitz": ["folded", "normalized", "pruned", "distconv", "sorted", "contracted", "mixed"],
+    "interval": [
+        *("folded", "normalized", "pruned", "distconv", "sorted", "contracted"),
+        *("relu", "conv", "head"),
+    ],
 }
 
 
@@ -67,6 +81,31 @@ def _distconv(seed: int) -> nn.Module:
     return net
 
 
+def _contracted(seed: int) -> GroupSortMLP:
+    """A GroupSort net in training form; some rows are divided by their norm, others are not."""
+    net = GroupSortMLP(
+        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD
+    )
+    for layer in net.modules():
+        if isinstance(layer, LinfLinear):
+            nn.init.normal_(layer.weight, 0.0, 0.3 + seed % 2)
+            nn.init.normal_(layer.bias, 0.0, 0.05)
+    return net.eval()
+
+
+def _mixed(seed: int) -> nn.Module:
+    """Linear layers of any gain around distances, and the constant that follows from them."""
+    body = LpDistLinear(6, 6, bias=True)
+    net = nn.Sequential(
+        Normalize([0.4], 0.3), nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), body, nn.Linear(6, CLASSES)
+    )
+    _sharpen(net, seed)
+    gains = [Fraction(net[0].lipschitz)]
+    gains += [max(sum(map(Fraction, row)) for row in net[i].weight.abs().tolist()) for i in (2, 5)]
+    net.lipschitz = float(math.prod(gains)) * (1 + 2.0**-40)
+    return net
+
+
 def _relu(seed: int) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES)
@@ -98,6 +137,9 @@ _BUILD = {
     "normalized": _distance,
     "pruned": _pruned,
     "distconv": _distconv,
+    "sorted": lambda seed: fold(_contracted(seed)),
+    "contracted": _contracted,
+    "mixed": _mixed,
     "relu": _relu,
     "conv": _conv,
     "head": _head,

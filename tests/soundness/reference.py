@@ -23,7 +23,7 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
     x, eps = x_BCHW.astype(np.float64), np.asarray(eps_B, np.float64).reshape(-1, 1, 1, 1)
     if bound == "lipschitz":
         logits_BK, _ = _image(net, x, x)
-        gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, layers.Normalize)])
+        gain = np.prod([_gain(layer) for layer in net.modules()])
         return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
     ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
     return _worst(*_image(net, *ends), y_B)
@@ -80,6 +80,8 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return -upper, -lower
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)
+        case layers.MaxMin():
+            return _sorted(lower), _sorted(upper)
         case layers.LpDistLinear():
             ends = _distances(lower, upper, _numbers(layer.weight))
         case layers.PrunedLinfDistLinear():
@@ -92,11 +94,25 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return tuple(e.reshape(*shape, -1).transpose(0, 3, 1, 2) for e in (low, high))
         case nn.Linear():
             ends = _affine(lower, upper, _numbers(layer.weight))
+        case layers.LinfLinear():
+            w_OI = _numbers(layer.weight)
+            norm_O1 = np.abs(w_OI).sum(1, keepdims=True)
+            ends = _affine(lower, upper, np.where(norm_O1 > 1, w_OI / norm_O1, w_OI))
         case nn.Conv2d():
             return _convolution(layer, lower, upper)
         case _:
             raise AssertionError(f"no reference for {type(layer).__name__}")
     return ends[0] + _bias(layer), ends[1] + _bias(layer)
+
+
+def _gain(layer: nn.Module) -> float:
+    if isinstance(layer, layers.Normalize):
+        return 1 / float(layer.std)
+    return np.abs(_numbers(layer.weight)).sum(1).max() if type(layer) is nn.Linear else 1.0
+
+
+def _sorted(x_BI: np.ndarray) -> np.ndarray:
+    return -np.sort(-x_BI.reshape(len(x_BI), -1, 2), 2).reshape(x_BI.shape)
 
 
 def _numbers(tensor) -> np.ndarray:

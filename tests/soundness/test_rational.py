@@ -16,9 +16,10 @@ from torch import nn
 
 from soundness import exact
 from soundness.backward import Chain, backward_bound
-from soundness.nets import random_images, random_net
+from soundness.nets import KINDS, random_images, random_net
 from tests import oracles
 from zoo.boxes import box
+from zoo.layers import LinfLinear
 from zoo.rounding import DEPLOYED, REAL, unit_roundoff
 from zoo.rules import Rounded, forward_error, interval
 
@@ -67,7 +68,9 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
     assert used > 0.05
 
 
-@pytest.mark.parametrize("kind", ["relu", "conv", "head", "folded", "normalized"])
+@pytest.mark.parametrize(
+    "kind", ["relu", "conv", "head", "folded", "normalized", "sorted", "contracted"]
+)
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:
     line = tally(f"rational: interval ends of nets, {kind}", "outside")
     for seed in range(times(300, 6)):
@@ -122,7 +125,7 @@ def test_deployed_intervals_enclose_every_order_of_summation(times, tally) -> No
     assert used > 0.1
 
 
-@pytest.mark.parametrize("kind", ["folded", "normalized", "pruned", "distconv"])
+@pytest.mark.parametrize("kind", KINDS["lipschitz"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, times, tally):
     line = tally(f"rational: errors of logits, {kind}, {dtype}", "outside")
@@ -142,7 +145,9 @@ def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, t
         line["outside"] += int((off_BK > error_BK).sum())
         line["logits"] += off_BK.size
         used = max(used, max(float(o / e) for o, e in zip(off_BK.flat, error_BK.flat, strict=True)))
-    assert line["outside"] == 0 and used > 0.2
+    # Errors of sums are bounds for any order, of which the program has one.
+    sums = any(isinstance(layer, nn.Linear | LinfLinear) for layer in net.modules())
+    assert line["outside"] == 0 and used > (0.02 if sums else 0.2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -2,7 +2,7 @@
 
 Distances are positively homogeneous: dist(x / s, w) = dist(x, s * w) / s. So the training net in
 normalised pixels equals 1/s times a net in raw pixels with weights s * w, and its decisions and
-margin tests are those of the folded net with L = 1.
+margin tests are those of the folded net with L = 1. Linear layers are homogeneous too, with s * b.
 
 Shapes: I in features, O out features, C/H/W image.
 """
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LpDist, MeanShift, Normalize
+from zoo.layers import LinfLinear, LpDist, MeanShift, Normalize
 from zoo.models.net import Net
+from zoo.rounding import contracted
 
 AnyNet = TypeVar("AnyNet", bound=Net)
 
@@ -28,7 +29,8 @@ AnyNet = TypeVar("AnyNet", bound=Net)
 def fold(model: AnyNet) -> AnyNet:
     """The published form: raw [0, 1] pixels in, no Normalize, no running mean; logits times std.
 
-    W_1' = s * W_1 + m, W_l' = s * W_l, c_l' = s * (b_l - running mean_l), in float64, rounded once.
+    Distances: W_1' = s * W_1 + m, W_l' = s * W_l, c_l' = s * (b_l - running mean_l), in float64,
+    rounded once. Linear layers: V stays, b_1' = s * b_1 - V_1 m, b_l' = s * b_l.
     What is published and certified is the rounded result: the rounding is not an error term.
     """
     if model.folded:
@@ -106,6 +108,28 @@ def _(
     else:
         shift.running_mean_O.copy_(-_bias(old).double() / std)
     new.p = old.p
+
+
+@absorb.register
+def _(
+    new: nn.Linear, old: LinfLinear, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    # SOUND: divided in float64 and rounded towards 0, so that no row's norm is above 1.
+    new.weight.copy_(contracted(old.weight, new.weight.dtype))
+    new.bias.copy_(std * old.bias.double() - _image(new.weight, mean_I))
+
+
+@release.register
+def _(
+    new: LinfLinear, old: nn.Linear, shift: MeanShift | None, std: Tensor, mean_I: Tensor | float
+) -> None:
+    new.weight.copy_(old.weight)
+    new.bias.copy_((old.bias.double() + _image(old.weight, mean_I)) / std)
+
+
+def _image(weight_OI: Tensor, mean_I: Tensor | float) -> Tensor | float:
+    """What a linear layer makes of a shift of its inputs."""
+    return weight_OI.double() @ mean_I if isinstance(mean_I, Tensor) else 0.0
 
 
 def _bias(layer: LpDist) -> nn.Parameter:

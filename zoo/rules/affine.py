@@ -1,18 +1,21 @@
-"""Interval rules of torch's own layers: Linear, Conv2d and ReLU.
+"""Interval and forward-error rules of torch's own layers: Linear, Conv2d and ReLU.
 
 Shapes: tensors have the shape of the layer's input or output.
 """
 
 from __future__ import annotations
 
+import math
 import platform
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
-from zoo.rounding import NAIVE, Affine, Ends, Reading
+from zoo.rounding import NAIVE, Affine, Ends, Reading, deployed_error, row_norms
+from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 
 _WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
@@ -43,3 +46,27 @@ def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
 @interval.register(nn.ReLU)
 def _(layer: nn.ReLU, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     return lower.clamp_min(0), upper.clamp_min(0)  # exact
+
+
+@forward_error.register(nn.Linear)
+def _(layer: nn.Linear, x: Rounded, unit: float) -> Rounded:
+    affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
+    # SOUND: gains multiply up to the constant that certifies, so none may be rounded down.
+    return affine_error(affine, layer(x.value), x, row_norms(layer.weight).max().item())
+
+
+def affine_error(affine: Affine, y: Tensor, x: Rounded, gain: float) -> Rounded:
+    """The state after y = W x + b: |W| times the error so far, and what any order of sums adds.
+
+    Args:
+        gain: of the exact layer, the largest sum of |w| in a row.
+    """
+    wide, size = affine.to(torch.float64), x.value.double().abs()
+    own = deployed_error(affine.num_terms, wide.magnitude(size), y.dtype)
+    error = wide.radius(x.error.expand_as(x.value).double()) + own
+    return x.after(y, error, math.ceil(1.01 * (affine.num_terms + 1)), gain)
+
+
+@forward_error.register(nn.ReLU)
+def _(layer: nn.ReLU, x: Rounded, unit: float) -> Rounded:
+    return x.after(layer(x.value), x.error, 0)

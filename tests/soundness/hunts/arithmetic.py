@@ -28,6 +28,7 @@ def hunt() -> Iterator[str]:
     yield from boxes()
     yield from lines()
     yield from constants()
+    yield from norms()
 
 
 def eps() -> Iterator[str]:
@@ -128,3 +129,20 @@ def constants() -> Iterator[str]:
     ]
     if net.lipschitz != 32 or min(slopes) < 64:
         yield f"1 / 0.25 and 1 / 0.125 in a row are {net.lipschitz}; margins fall by {slopes}"
+
+
+def norms() -> Iterator[str]:
+    """Sums of |w| from above, told exactly whether they are above 1; rows contracted to 1."""
+    g = torch.Generator().manual_seed(0)
+    rows = [torch.randn(8, 33, generator=g), torch.randn(8, 33, generator=g) / 33]
+    third = torch.tensor(1 / 3)
+    above = torch.tensor([third, third, torch.nextafter(third, torch.ones(()))])
+    rows += [torch.tensor([[0.5, -0.5], [1.0, 0.0], [1.0, 2.0**-60], [0.0, 1e-40]]), above[None]]
+    for w_OI in rows:
+        for name, w in (("given", w_OI), ("contracted", zoo.rounding.contracted(w_OI, w_OI.dtype))):
+            exact = [sum(map(Fraction, row)) for row in w.abs().tolist()]
+            found = list(map(Fraction, zoo.rounding.row_norms(w).tolist()))
+            if any(f < e or (e <= 1 < f) for f, e in zip(found, exact, strict=True)):
+                yield f"{name} rows have norms that are not those found"
+            if name == "contracted" and max(exact) > 1:
+                yield "a contracted row has a norm above 1"
