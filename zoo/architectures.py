@@ -10,14 +10,19 @@ from typing import Any
 
 from zoo.errors import UsageError, unknown
 
+_AVERAGE = "linf_average"
 # What a recipe may set; sizes and the number of classes come from the data.
 _OWN = {
     f"{family}{depth}": ("width", "mean", "std")
     for family in ("group_sort_mlp", "linf_dist_mlp")
     for depth in range(3, 8)
-}
+} | {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
+# Said once, by the average, for all its members.
+_SHARED = ("num_classes", "in_chans", "img_size", "folded", "mean", "std")
+VIEWS = ("same", "flip", "up", "down", "left", "right")
 
+_MAX_MEMBERS = 64
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
@@ -56,6 +61,12 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))
             wanted = "it must list positive whole numbers"
+        elif key == "members":
+            fits = isinstance(value, list | tuple) and 0 < len(value) <= _MAX_MEMBERS
+            wanted = f"it must list 1 to {_MAX_MEMBERS} nets"
+        elif key == "views":
+            fits = isinstance(value, list | tuple) and _are_views(value)
+            wanted = f"it must list some of {', '.join(VIEWS)}, each once"
         elif key == "folded":
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
@@ -65,9 +76,33 @@ def check_values(arguments: Mapping[str, Any]) -> None:
             fits, wanted = _is_number(value), "it must be a finite number"
         if not fits:
             raise UsageError(f"{key} = {ascii(value)[:60]}: {wanted}")
+    for member in arguments.get("members", ()):
+        _check_member(member)
     channels = arguments.get("in_chans", 1)
     if channels > 2**16:  # the one size that something is made of outside of tensors
         raise UsageError(f"in_chans = {channels} is more than any image has")
+
+
+def _check_member(member: Any) -> None:
+    """As strict with a net within an average as with one that stands alone."""
+    fits = isinstance(member, Mapping) and member.keys() == {"arch", "args"}
+    if not (fits and isinstance(member["arch"], str) and isinstance(member["args"], Mapping)):
+        raise UsageError(
+            f"members: {ascii(member)[:60]} is not of the form {{arch: .., args: {{..}}}}"
+        )
+    arch, arguments = member["arch"], member["args"]
+    if arch == _AVERAGE:
+        raise UsageError("members: an average has no averages among its members")
+    check_architecture(arch, arguments, sizes=True)
+    said = sorted(arguments.keys() & {*_SHARED})
+    if said:
+        raise UsageError(f"members: {arch} has {', '.join(said)}, which only the average says")
+    check_values(arguments)
+
+
+def _are_views(value: Any) -> bool:
+    known = all(isinstance(view, str) and view in VIEWS for view in value)
+    return known and 0 < len(value) == len({*value})
 
 
 def _is_size(value: Any) -> bool:

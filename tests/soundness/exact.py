@@ -13,6 +13,8 @@ from torch import nn
 
 from tests import oracles
 from zoo.layers import (
+    Average,
+    Flip,
     LinfLinear,
     LpDistConv2d,
     LpDistLinear,
@@ -21,6 +23,7 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    Shift,
 )
 from zoo.models import Net
 
@@ -53,6 +56,13 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
             return _pruned(layer, x) + _bias(layer)
+        case Average():
+            share = Fraction(layer.share)
+            return sum(share * forward(m, forward(view, x)) for view, m in layer.branches)
+        case Flip():
+            return x[..., ::-1]
+        case Shift():
+            return oracles.shifted(x, layer.rows, layer.columns)
         case MaxMin():
             pairs = x.reshape(len(x), -1, 2)
             return np.stack([pairs.max(2), pairs.min(2)], 2).reshape(len(x), -1)
@@ -79,6 +89,11 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
+        case Average():
+            ends = [
+                interval(member, *interval(view, lower, upper)) for view, member in layer.branches
+            ]
+            return tuple(Fraction(layer.share) * sum(end) for end in zip(*ends, strict=True))
         case nn.Linear() | LinfLinear() | nn.Conv2d():
             return _affine_interval(layer, lower, upper)
         case LpDistConv2d() | PrunedLinfDistLinear():

@@ -20,7 +20,7 @@ from zoo.layers import (
     Negate,
     Normalize,
 )
-from zoo.models import GroupSortMLP, LinfDistMLP, fold, prune
+from zoo.models import GroupSortMLP, LinfAverage, LinfDistMLP, fold, prune
 
 SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
 CLASSES = 3
@@ -28,9 +28,18 @@ STD = 0.3081
 
 # Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
 KINDS = {
-    "lipschitz": ["folded", "normalized", "pruned", "distconv", "sorted", "contracted", "mixed"],
+    "lipschitz": [
+        "folded",
+        "normalized",
+        "pruned",
+        "distconv",
+        "sorted",
+        "contracted",
+        "mixed",
+        "average",
+    ],
     "interval": [
-        *("folded", "normalized", "pruned", "distconv", "sorted", "contracted"),
+        *("folded", "normalized", "pruned", "distconv", "sorted", "contracted", "average"),
         *("relu", "conv", "head"),
     ],
 }
@@ -62,7 +71,7 @@ def _sharpen(net: nn.Module, seed: int) -> None:
                 nn.init.normal_(layer.bias, 0.0, 0.5)
 
 
-def _pruned(seed: int) -> nn.Module:
+def _pruned(seed: int) -> LinfDistMLP:
     return prune(fold(_distance(seed)), [torch.rand(12, 1, SIDE, SIDE)])
 
 
@@ -88,9 +97,24 @@ def _contracted(seed: int) -> GroupSortMLP:
     )
     for layer in net.modules():
         if isinstance(layer, LinfLinear):
-            nn.init.normal_(layer.weight, 0.0, 0.3 + seed % 2)
-            nn.init.normal_(layer.bias, 0.0, 0.05)
+            layer.weight.mul_(1 - 0.5 * (seed % 2)).add_(0.15 * torch.randn(layer.weight.shape))
+            nn.init.normal_(layer.bias, 0.0, 0.3)
     return net.eval()
+
+
+def _average(seed: int) -> LinfAverage:
+    """Three nets of different kinds and two views: six shares, which are not exact."""
+    nets = [fold(_distance(seed)), fold(_contracted(seed)), _pruned(seed + 1)]
+    arches = ("linf_dist_mlp3", "group_sort_mlp3", "linf_dist_mlp3")
+    sizes = {"num_classes": CLASSES, "in_chans": 1, "img_size": SIDE}
+    members = [
+        {"arch": arch, "args": {k: v for k, v in net.config.items() if k not in sizes}}
+        for arch, net in zip(arches, nets, strict=True)
+    ]
+    average = LinfAverage(members, ["flip", "down"], **sizes, folded=True)
+    for member, net in zip(average.members, nets, strict=True):
+        member.load_state_dict(net.state_dict())
+    return average.eval()
 
 
 def _mixed(seed: int) -> nn.Module:
@@ -140,6 +164,7 @@ _BUILD = {
     "sorted": lambda seed: fold(_contracted(seed)),
     "contracted": _contracted,
     "mixed": _mixed,
+    "average": _average,
     "relu": _relu,
     "conv": _conv,
     "head": _head,

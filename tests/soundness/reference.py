@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
+from tests import oracles
 from zoo import layers
 
 Ends = tuple[np.ndarray, np.ndarray]
@@ -23,7 +24,7 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
     x, eps = x_BCHW.astype(np.float64), np.asarray(eps_B, np.float64).reshape(-1, 1, 1, 1)
     if bound == "lipschitz":
         logits_BK, _ = _image(net, x, x)
-        gain = np.prod([_gain(layer) for layer in net.modules()])
+        gain = np.prod([_gain(layer) for layer in _layers(net)])
         return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
     ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
     return _worst(*_image(net, *ends), y_B)
@@ -58,8 +59,14 @@ def _worst(lower_BK: np.ndarray, upper_BK: np.ndarray, y_B: np.ndarray) -> np.nd
 
 
 def _layers(net: nn.Module) -> list[nn.Module]:
-    inside = net if isinstance(net, nn.Sequential) else net.layers
-    return [leaf for layer in inside for leaf in layer.modules() if not list(leaf.children())]
+    inside = net.layers if hasattr(net, "layers") else net
+    inside = inside if isinstance(inside, nn.Sequential) else [inside]
+    return [leaf for layer in inside for leaf in _leaves(layer)]
+
+
+def _leaves(layer: nn.Module) -> list[nn.Module]:
+    parts = [] if isinstance(layer, layers.Average) else list(layer.children())
+    return [leaf for part in parts for leaf in _leaves(part)] if parts else [layer]
 
 
 def _image(net: nn.Module, *ends: np.ndarray) -> Ends:
@@ -80,6 +87,13 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return -upper, -lower
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)
+        case layers.Average():
+            ends = [_image(m, *_image(view, lower, upper)) for view, m in layer.branches]
+            return tuple(sum(end) / len(ends) for end in zip(*ends, strict=True))
+        case layers.Flip():
+            return lower[..., ::-1], upper[..., ::-1]
+        case layers.Shift():
+            return tuple(oracles.shifted(x, layer.rows, layer.columns) for x in (lower, upper))
         case layers.MaxMin():
             return _sorted(lower), _sorted(upper)
         case layers.LpDistLinear():

@@ -1,6 +1,8 @@
 """Layers of certifiable nets, each followed by its rules (see zoo.rules)."""
 
+from zoo.layers.average import Average
 from zoo.layers.exponent import exponent, set_exponent
+from zoo.layers.flip import Flip
 from zoo.layers.linf_linear import LinfLinear
 from zoo.layers.lp_dist import LpDist, LpDistConv2d, LpDistLinear
 from zoo.layers.max_min import MaxMin
@@ -8,8 +10,11 @@ from zoo.layers.mean_shift import MeanShift
 from zoo.layers.negate import Negate
 from zoo.layers.normalize import Normalize
 from zoo.layers.pruned import PrunedLinfDistLinear
+from zoo.layers.shift import Shift
 
 __all__ = [
+    "Average",
+    "Flip",
     "LinfLinear",
     "LpDist",
     "LpDistConv2d",
@@ -19,6 +24,7 @@ __all__ = [
     "Negate",
     "Normalize",
     "PrunedLinfDistLinear",
+    "Shift",
     "exponent",
     "set_exponent",
 ]

@@ -2,8 +2,9 @@
 
 from zoo.models.fold import fold, unfold
 from zoo.models.group_sort_mlp import GroupSortMLP
+from zoo.models.linf_average import LinfAverage
 from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
 
-__all__ = ["GroupSortMLP", "LinfDistMLP", "Net", "fold", "prune", "unfold"]
+__all__ = ["GroupSortMLP", "LinfAverage", "LinfDistMLP", "Net", "fold", "prune", "unfold"]

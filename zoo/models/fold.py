@@ -55,8 +55,9 @@ def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
     """
     if not model.folded:
         raise UsageError("this net is not folded")
-    if "edges" in model.config:
-        raise UsageError("a pruned net has no training form: start from the net it came from")
+    for argument, kind in (("edges", "a pruned net"), ("members", "an average")):
+        if argument in model.config:
+            raise UsageError(f"{kind} has no training form: start from a net it came from")
     unfolded = _another(model, mean=mean, std=std)
     scale = _normalize(unfolded).std.double()
     for (old, _), (new, shift), mean_I in zip(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import zoo.boxes
 import zoo.data.pixels
 import zoo.eps
+import zoo.layers.average
 import zoo.rounding
 from zoo.bounds.lipschitz import Line, Lipschitz
 from zoo.layers import Normalize
@@ -29,6 +30,7 @@ def hunt() -> Iterator[str]:
     yield from lines()
     yield from constants()
     yield from norms()
+    yield from shares()
 
 
 def eps() -> Iterator[str]:
@@ -146,3 +148,12 @@ def norms() -> Iterator[str]:
                 yield f"{name} rows have norms that are not those found"
             if name == "contracted" and max(exact) > 1:
                 yield "a contracted row has a norm above 1"
+
+
+def shares() -> Iterator[str]:
+    """Equal shares, so many of which are not above 1 and the next larger ones are."""
+    for count in range(1, 70):
+        share = np.float32(zoo.layers.average.equal_share(count))
+        larger = np.nextafter(share, np.float32(2))
+        if not Fraction(share.item()) * count <= 1 < Fraction(larger.item()) * count:
+            yield f"{count} shares of {share!r}"

@@ -19,6 +19,8 @@ from soundness.nets import predictions, random_images, random_net
 from tests import oracles
 from zoo.bounds.lipschitz import Lipschitz
 from zoo.layers import (
+    Average,
+    Flip,
     LinfLinear,
     LpDistConv2d,
     LpDistLinear,
@@ -27,6 +29,7 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    Shift,
 )
 from zoo.rounding import DEPLOYED, REAL
 from zoo.rules import Rounded, forward_error, interval
@@ -57,6 +60,10 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield nn.ReLU(), (4,)
     yield nn.Linear(4, 3), (4,)
     yield MaxMin(), (4,)
+    yield Flip(), (1, 2, 2)
+    yield Shift(1, -1), (1, 2, 2)
+    members = [nn.Sequential(nn.Flatten(), LpDistLinear(4, 3, bias=True)) for _ in range(3)]
+    yield Average(members, [Flip(), Shift(-1, 0)]), (1, 2, 2)
     contracted = LinfLinear(4, 3)
     contracted.weight.normal_(0, 0.5)
     yield contracted, (4,)
@@ -159,7 +166,9 @@ def any_order() -> Iterator[str]:
 
 def net_margins() -> Iterator[str]:
     """The Lipschitz bound starts from margins that are not above the exact ones, in float32 too."""
-    for seed, kind in enumerate(("folded", "normalized", "pruned", "contracted", "mixed")):
+    for seed, kind in enumerate(
+        ("folded", "normalized", "pruned", "contracted", "mixed", "average")
+    ):
         net, x = random_net(kind, seed), random_images(seed, 5)
         y_B = predictions(net, x)
         logits = exact.forward(net, oracles.exactly(x))
