@@ -143,3 +143,13 @@ def linf_conv(
         y_NO = linf_dist(x_HWI.reshape(-1, w_OI.shape[1]), w_OI)
         out.append(y_NO.reshape(*x_HWI.shape[:2], -1).transpose(2, 0, 1))
     return np.array(out)
+
+
+def shifted(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Images (..., H, W) moved down and to the right, the nearest pixel where there is none."""
+    height, width = x.shape[-2:]
+    y = np.empty_like(x)
+    for h, w in np.ndindex(height, width):
+        from_h, from_w = min(max(h - rows, 0), height - 1), min(max(w - columns, 0), width - 1)
+        y[..., h, w] = x[..., from_h, from_w]
+    return y

@@ -6,8 +6,13 @@ import pytest
 import timm
 
 import zoo.models  # noqa: F401
-from zoo.architectures import architectures, check_architecture
+from zoo.architectures import VIEWS, architectures, check_architecture, check_values
 from zoo.errors import UsageError
+from zoo.models.linf_average import _VIEWS
+
+PLAIN = {"width": 8, "mean": 0.1, "std": 0.5}
+MEMBER = {"arch": "linf_dist_mlp3", "args": {"width": 8}}
+OWN = {"linf_average": {"members": [MEMBER], "views": ["same", "flip"], "folded": True}}
 
 
 def test_the_table_and_the_registry_agree():
@@ -19,7 +24,7 @@ def test_the_table_and_the_registry_agree():
 
 def test_every_architecture_takes_what_the_table_says():
     for name in architectures():
-        arguments = {"width": 8, "mean": 0.1, "std": 0.5, "num_classes": 3, "in_chans": 2}
+        arguments = {"num_classes": 3, "in_chans": 2} | OWN.get(name, PLAIN)
         check_architecture(name, [*arguments, "img_size", "folded"], sizes=True)
         net = timm.create_model(name, img_size=4, **arguments)
         assert net.num_classes == 3 and net.input_shape == (2, 4, 4)
@@ -39,3 +44,43 @@ def test_every_architecture_takes_what_the_table_says():
 def test_other_names_and_arguments_are_refused(name, arguments, word):
     with pytest.raises(UsageError, match=word):
         check_architecture(name, arguments)
+
+
+def test_views_have_the_names_that_the_table_knows():
+    assert tuple(_VIEWS) == VIEWS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"members": []}, "1 to 64 nets"),
+        ({"members": [MEMBER] * 65}, "1 to 64 nets"),
+        ({"members": "linf_dist_mlp3"}, "1 to 64 nets"),
+        ({"members": {"arch": "linf_dist_mlp3"}}, "1 to 64 nets"),
+        ({"members": [None]}, "is not of the form"),
+        ({"members": [{"arch": "linf_dist_mlp3"}]}, "is not of the form"),
+        ({"members": [MEMBER | {"more": 1}]}, "is not of the form"),
+        ({"members": [MEMBER | {"arch": ["linf_dist_mlp3"]}]}, "is not of the form"),
+        ({"members": [MEMBER | {"args": [8]}]}, "is not of the form"),
+        ({"members": [MEMBER | {"arch": "resnet18"}]}, "unknown architecture"),
+        ({"members": [MEMBER | {"arch": "local-dir:/etc"}]}, "unknown architecture"),
+        ({"members": [{"arch": "linf_average", "args": OWN["linf_average"]}]}, "no averages among"),
+        ({"members": [MEMBER | {"args": {"widht": 8}}]}, "did you mean: width"),
+        ({"members": [MEMBER | {"args": {"checkpoint_path": "x"}}]}, "unknown argument"),
+        ({"members": [MEMBER | {"args": {"width": 8, "num_classes": 3}}]}, "only the average says"),
+        ({"members": [MEMBER | {"args": {"width": 8, "folded": False}}]}, "only the average says"),
+        ({"members": [MEMBER | {"args": {"width": 0}}]}, "a size must be positive"),
+        ({"members": [MEMBER | {"args": {"width": True}}]}, "a size must be positive"),
+        ({"members": [MEMBER | {"args": {"edges": [0]}}]}, "positive whole numbers"),
+        ({"views": []}, "each once"),
+        ({"views": "same"}, "each once"),
+        ({"views": ["same", "same"]}, "each once"),
+        ({"views": ["same", "sideways"]}, "each once"),
+        ({"views": [["same"]]}, "each once"),
+    ],
+)
+def test_members_and_views_are_checked_as_strictly_as_other_arguments(arguments, word):
+    with pytest.raises(UsageError, match=word):
+        check_values(arguments)
+    with pytest.raises(UsageError, match=word):
+        timm.create_model("linf_average", img_size=4, **OWN["linf_average"] | arguments)

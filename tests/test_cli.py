@@ -23,7 +23,7 @@ from zoo.ops.build import instruction_set, library_path
 from zoo.ops.native import describe
 
 VERBS = ["list", "info", "certify", "attack", "train", "publish", "recipe", "plot"]
-VERBS += ["prune", "build", "env"]
+VERBS += ["prune", "average", "build", "env"]
 # As the documentation promises them.
 KEYS = (
     "model, data, split, split_sha256, norm, eps, clip, bound, n, n_clean, n_certified, "

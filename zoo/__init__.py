@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.cards.index import info, list_models
     from zoo.certification import Certificate, Report, certify, evaluate
     from zoo.plots import plot
+    from zoo.publishing.averaged import average
     from zoo.publishing.from_run import publish
     from zoo.publishing.pruned import prune
     from zoo.runs import train
@@ -28,6 +29,7 @@ _HOME = {
     "Certificate": "zoo.certification",
     "Report": "zoo.certification",
     "attack": "zoo.attacks",
+    "average": "zoo.publishing.averaged",
     "box": "zoo.boxes",
     "certify": "zoo.certification",
     "create_model": "zoo.weights",
@@ -49,6 +51,7 @@ __all__ = [
     "Report",
     "__version__",
     "attack",
+    "average",
     "box",
     "certify",
     "create_model",

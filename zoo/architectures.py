@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.errors import UsageError, unknown
 
+_AVERAGE = "linf_average"
 # What a recipe may set; sizes and the number of classes come from the data.
 _MLP, _ORDER = ("width", "mean", "std"), ("rho", "k", "keep", "identity")
 _HEAD = ("head_width",)
@@ -18,10 +19,15 @@ _OWN = {f"linf_dist_mlp{depth}": _MLP for depth in _DEPTHS}
 _PRUNED = dict.fromkeys(_OWN, ("edges",))
 _OWN |= {f"linf_dist_hybrid{depth}": _MLP + _HEAD for depth in _DEPTHS}
 _OWN |= {f"sortnet_mlp{depth}": _MLP + _ORDER for depth in _DEPTHS}
-_OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD)}
+_OWN |= {f"group_sort_mlp{depth}": _MLP for depth in _DEPTHS}
+_OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD), _AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
+# Said once, by the average, for all its members.
+_SHARED = (*_SIZES, "mean", "std")
+VIEWS = ("same", "flip", "up", "down", "left", "right")
 
 _COUNTS = ("width", "head_width", "channels", "k", "num_classes", "in_chans", "img_size")
+_MAX_MEMBERS = 64
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
@@ -64,6 +70,12 @@ def check_values(arguments: Mapping[str, Any]) -> None:
             fits, wanted = _is_number(value) and 0 <= value < 1, "it must be a number in [0, 1)"
         elif key == "keep":
             fits, wanted = _is_number(value) and 0 < value <= 1, "it must be a number in (0, 1]"
+        elif key == "members":
+            fits = isinstance(value, list | tuple) and 0 < len(value) <= _MAX_MEMBERS
+            wanted = f"it must list 1 to {_MAX_MEMBERS} nets"
+        elif key == "views":
+            fits = isinstance(value, list | tuple) and _are_views(value)
+            wanted = f"it must list some of {', '.join(VIEWS)}, each once"
         elif key in ("folded", "identity"):
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
@@ -73,9 +85,33 @@ def check_values(arguments: Mapping[str, Any]) -> None:
             fits, wanted = _is_number(value), "it must be a finite number"
         if not fits:
             raise UsageError(f"{key} = {ascii(value)[:60]}: {wanted}")
+    for member in arguments.get("members", ()):
+        _check_member(member)
     channels = arguments.get("in_chans", 1)
     if channels > 2**16:  # the one size that something is made of outside of tensors
         raise UsageError(f"in_chans = {channels} is more than any image has")
+
+
+def _check_member(member: Any) -> None:
+    """As strict with a net within an average as with one that stands alone."""
+    fits = isinstance(member, Mapping) and member.keys() == {"arch", "args"}
+    if not (fits and isinstance(member["arch"], str) and isinstance(member["args"], Mapping)):
+        raise UsageError(
+            f"members: {ascii(member)[:60]} is not of the form {{arch: .., args: {{..}}}}"
+        )
+    arch, arguments = member["arch"], member["args"]
+    if arch == _AVERAGE:
+        raise UsageError("members: an average has no averages among its members")
+    check_architecture(arch, arguments, sizes=True)
+    said = sorted(arguments.keys() & {*_SHARED})
+    if said:
+        raise UsageError(f"members: {arch} has {', '.join(said)}, which only the average says")
+    check_values(arguments)
+
+
+def _are_views(value: Any) -> bool:
+    known = all(isinstance(view, str) and view in VIEWS for view in value)
+    return known and 0 < len(value) == len({*value})
 
 
 def _is_size(value: Any) -> bool:

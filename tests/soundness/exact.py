@@ -13,13 +13,18 @@ from torch import nn
 
 from tests import oracles
 from zoo.layers import (
+    Average,
+    Flip,
+    LinfLinear,
     LpDistConv2d,
     LpDistLinear,
+    MaxMin,
     MeanShift,
     Negate,
     Normalize,
     PrunedLinfDistLinear,
     ScaledLinear,
+    Shift,
     SortDistLinear,
 )
 from zoo.models import Net
@@ -58,7 +63,17 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return oracles.linf_dist(x, _weight(layer)) + _bias(layer)
         case PrunedLinfDistLinear():
             return _pruned(layer, x) + _bias(layer)
-        case nn.Linear() | ScaledLinear():
+        case Average():
+            share = Fraction(layer.share)
+            return sum(share * forward(m, forward(view, x)) for view, m in layer.branches)
+        case Flip():
+            return x[..., ::-1]
+        case Shift():
+            return oracles.shifted(x, layer.rows, layer.columns)
+        case MaxMin():
+            pairs = x.reshape(len(x), -1, 2)
+            return np.stack([pairs.max(2), pairs.min(2)], 2).reshape(len(x), -1)
+        case nn.Linear() | ScaledLinear() | LinfLinear():
             return x @ _weight(layer).T + _bias(layer)
         case nn.Conv2d():
             return _conv(layer, x, _weight(layer)) + _bias(layer).reshape(-1, 1, 1)
@@ -85,7 +100,12 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
-        case nn.Linear() | ScaledLinear() | nn.Conv2d():
+        case Average():
+            ends = [
+                interval(member, *interval(view, lower, upper)) for view, member in layer.branches
+            ]
+            return tuple(Fraction(layer.share) * sum(end) for end in zip(*ends, strict=True))
+        case nn.Linear() | ScaledLinear() | LinfLinear() | nn.Conv2d():
             return _affine_interval(layer, lower, upper)
         case LpDistConv2d() | PrunedLinfDistLinear():
             raise AssertionError(f"no oracle for the interval of {type(layer).__name__}")
@@ -122,6 +142,8 @@ def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
 
 def _weight(layer: nn.Module) -> np.ndarray:
     weight = oracles.exactly(layer.weight.detach())
+    if isinstance(layer, LinfLinear):
+        return weight / np.maximum(np.abs(weight).sum(1, keepdims=True), Fraction(1))
     return weight * Fraction(layer.scale) if isinstance(layer, ScaledLinear) else weight
 
 

@@ -5,13 +5,33 @@ Shapes: B batch, C/H/W image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 
-from zoo.layers import LpDist, LpDistConv2d, LpDistLinear, MeanShift, Negate, Normalize
-from zoo.models import LinfDistConv, LinfDistHybrid, LinfDistMLP, Net, SortNetMLP, fold, prune
+from zoo.layers import (
+    LinfLinear,
+    LpDist,
+    LpDistConv2d,
+    LpDistLinear,
+    MeanShift,
+    Negate,
+    Normalize,
+)
+from zoo.models import (
+    GroupSortMLP,
+    LinfAverage,
+    LinfDistConv,
+    LinfDistHybrid,
+    LinfDistMLP,
+    Net,
+    SortNetMLP,
+    fold,
+    prune,
+)
 
 SIDE = 2  # images of 2 x 2 pixels have 16 corners: all are tried
 CLASSES = 3
@@ -19,10 +39,14 @@ STD = 0.3081
 
 # Which nets each bound takes; "plain" nets are 1-Lipschitz by construction or say their constant.
 KINDS = {
-    "lipschitz": ["folded", "normalized", "pruned", "distconv", "sorted"],
+    "lipschitz": [
+        *("folded", "normalized", "pruned", "distconv", "sorted"),
+        *("group_sorted", "contracted", "mixed", "average"),
+    ],
     "interval": [
-        *("folded", "normalized", "pruned", "distconv", "sorted", "relu", "conv", "head"),
-        *("hybrid", "hybrid_normalized", "hybrid_conv"),
+        *("folded", "normalized", "pruned", "distconv", "sorted"),
+        *("group_sorted", "contracted", "average"),
+        *("relu", "conv", "head", "hybrid", "hybrid_normalized", "hybrid_conv"),
     ],
 }
 
@@ -59,7 +83,7 @@ def _sharpen(net: nn.Module, seed: int) -> None:
                 nn.init.normal_(layer.bias, 0.0, 0.5)
 
 
-def _pruned(seed: int) -> nn.Module:
+def _pruned(seed: int) -> LinfDistMLP:
     return prune(fold(_distance(seed)), [torch.rand(12, 1, SIDE, SIDE)])
 
 
@@ -75,6 +99,46 @@ def _distconv(seed: int) -> nn.Module:
     )
     _sharpen(net, seed)
     net.lipschitz = net[0].lipschitz
+    return net
+
+
+def _contracted(seed: int) -> GroupSortMLP:
+    """A GroupSort net in training form; some rows are divided by their norm, others are not."""
+    net = GroupSortMLP(
+        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD
+    )
+    for layer in net.modules():
+        if isinstance(layer, LinfLinear):
+            layer.weight.mul_(1 - 0.5 * (seed % 2)).add_(0.15 * torch.randn(layer.weight.shape))
+            nn.init.normal_(layer.bias, 0.0, 0.3)
+    return net.eval()
+
+
+def _average(seed: int) -> LinfAverage:
+    """Three nets of different kinds and two views: six shares, which are not exact."""
+    nets = [fold(_distance(seed)), fold(_contracted(seed)), _pruned(seed + 1)]
+    arches = ("linf_dist_mlp3", "group_sort_mlp3", "linf_dist_mlp3")
+    sizes = {"num_classes": CLASSES, "in_chans": 1, "img_size": SIDE}
+    members = [
+        {"arch": arch, "args": {k: v for k, v in net.config.items() if k not in sizes}}
+        for arch, net in zip(arches, nets, strict=True)
+    ]
+    average = LinfAverage(members, ["flip", "down"], **sizes, folded=True)
+    for member, net in zip(average.members, nets, strict=True):
+        member.load_state_dict(net.state_dict())
+    return average.eval()
+
+
+def _mixed(seed: int) -> nn.Module:
+    """Linear layers of any gain around distances, and the constant that follows from them."""
+    body = LpDistLinear(6, 6, bias=True)
+    net = nn.Sequential(
+        Normalize([0.4], 0.3), nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), body, nn.Linear(6, CLASSES)
+    )
+    _sharpen(net, seed)
+    gains = [Fraction(net[0].lipschitz)]
+    gains += [max(sum(map(Fraction, row)) for row in net[i].weight.abs().tolist()) for i in (2, 5)]
+    net.lipschitz = float(math.prod(gains)) * (1 + 2.0**-40)
     return net
 
 
@@ -126,6 +190,10 @@ _BUILD = {
     "pruned": _pruned,
     "sorted": _sorted,
     "distconv": _distconv,
+    "group_sorted": lambda seed: fold(_contracted(seed)),
+    "contracted": _contracted,
+    "mixed": _mixed,
+    "average": _average,
     "relu": _relu,
     "conv": _conv,
     "head": _head,

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
+from tests import oracles
 from zoo import layers
 
 Ends = tuple[np.ndarray, np.ndarray]
@@ -23,7 +24,7 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
     x, eps = x_BCHW.astype(np.float64), np.asarray(eps_B, np.float64).reshape(-1, 1, 1, 1)
     if bound == "lipschitz":
         logits_BK, _ = _image(net, x, x)
-        gain = np.prod([1 / float(n.std) for n in net.modules() if isinstance(n, layers.Normalize)])
+        gain = np.prod([_gain(layer) for layer in _layers(net)])
         return _worst(logits_BK, logits_BK, y_B) - 2 * gain * eps[:, 0, 0, 0]
     ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
     last = _layers(net)[-1]
@@ -71,8 +72,14 @@ def _elided(last: nn.Module, ends: Ends, y_B: np.ndarray) -> np.ndarray:
 
 
 def _layers(net: nn.Module) -> list[nn.Module]:
-    inside = net if isinstance(net, nn.Sequential) else net.layers
-    return [leaf for layer in inside for leaf in layer.modules() if not list(leaf.children())]
+    inside = net.layers if hasattr(net, "layers") else net
+    inside = inside if isinstance(inside, nn.Sequential) else [inside]
+    return [leaf for layer in inside for leaf in _leaves(layer)]
+
+
+def _leaves(layer: nn.Module) -> list[nn.Module]:
+    parts = [] if isinstance(layer, layers.Average) else list(layer.children())
+    return [leaf for part in parts for leaf in _leaves(part)] if parts else [layer]
 
 
 def _image(net: nn.Module, *ends: np.ndarray) -> Ends:
@@ -101,6 +108,15 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return np.tanh(lower), np.tanh(upper)
         case layers.SortDistLinear():
             ends = _orders(lower, upper, _numbers(layer.weight), _numbers(layer.order_K))
+        case layers.Average():
+            ends = [_image(m, *_image(view, lower, upper)) for view, m in layer.branches]
+            return tuple(sum(end) / len(ends) for end in zip(*ends, strict=True))
+        case layers.Flip():
+            return lower[..., ::-1], upper[..., ::-1]
+        case layers.Shift():
+            return tuple(oracles.shifted(x, layer.rows, layer.columns) for x in (lower, upper))
+        case layers.MaxMin():
+            return _sorted(lower), _sorted(upper)
         case layers.LpDistLinear():
             ends = _distances(lower, upper, _numbers(layer.weight))
         case layers.PrunedLinfDistLinear():
@@ -111,7 +127,7 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             weight_OI = _numbers(layer.weight).reshape(len(layer.weight), -1)
             low, high = (e + _bias(layer) for e in _distances(*flat, weight_OI))
             return tuple(e.reshape(*shape, -1).transpose(0, 3, 1, 2) for e in (low, high))
-        case nn.Linear() | layers.ScaledLinear():
+        case nn.Linear() | layers.ScaledLinear() | layers.LinfLinear():
             ends = _affine(lower, upper, _rows(layer))
         case nn.Conv2d():
             return _convolution(layer, lower, upper)
@@ -120,13 +136,26 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
     return ends[0] + _bias(layer), ends[1] + _bias(layer)
 
 
+def _gain(layer: nn.Module) -> float:
+    if isinstance(layer, layers.Normalize):
+        return 1 / float(layer.std)
+    return np.abs(_numbers(layer.weight)).sum(1).max() if type(layer) is nn.Linear else 1.0
+
+
+def _sorted(x_BI: np.ndarray) -> np.ndarray:
+    return -np.sort(-x_BI.reshape(len(x_BI), -1, 2), 2).reshape(x_BI.shape)
+
+
 def _numbers(tensor) -> np.ndarray:
     return tensor.detach().numpy().astype(np.float64)
 
 
 def _rows(layer: nn.Module) -> np.ndarray:
     """Weights of a linear layer, (O, I)."""
-    return _numbers(layer.weight) * getattr(layer, "scale", 1.0)
+    w_OI = _numbers(layer.weight) * getattr(layer, "scale", 1.0)
+    if isinstance(layer, layers.LinfLinear):
+        return w_OI / np.maximum(np.abs(w_OI).sum(1, keepdims=True), 1)
+    return w_OI
 
 
 def _bias(layer: nn.Module) -> np.ndarray | float:

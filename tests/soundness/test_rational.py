@@ -16,9 +16,10 @@ from torch import nn
 
 from soundness import exact
 from soundness.backward import Chain, backward_bound
-from soundness.nets import random_images, random_net
+from soundness.nets import KINDS, random_images, random_net
 from tests import oracles
 from zoo.boxes import box
+from zoo.layers import LinfLinear
 from zoo.rounding import DEPLOYED, REAL, unit_roundoff
 from zoo.rules import Rounded, forward_error, interval, margins
 
@@ -69,7 +70,10 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["relu", "conv", "head", "folded", "normalized", "sorted", "hybrid", "hybrid_normalized"],
+    [
+        *("relu", "conv", "head", "folded", "normalized", "sorted", "group_sorted", "contracted"),
+        *("hybrid", "hybrid_normalized"),
+    ],
 )
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:
     line = tally(f"rational: interval ends of nets, {kind}", "outside")
@@ -141,7 +145,7 @@ def test_deployed_intervals_enclose_every_order_of_summation(times, tally) -> No
     assert used > 0.1
 
 
-@pytest.mark.parametrize("kind", ["folded", "normalized", "pruned", "distconv", "sorted"])
+@pytest.mark.parametrize("kind", KINDS["lipschitz"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, times, tally):
     line = tally(f"rational: errors of logits, {kind}, {dtype}", "outside")
@@ -161,8 +165,10 @@ def test_computed_logits_are_within_their_error_of_the_exact_ones(kind, dtype, t
         line["outside"] += int((off_BK > error_BK).sum())
         line["logits"] += off_BK.size
         used = max(used, max(float(o / e) for o, e in zip(off_BK.flat, error_BK.flat, strict=True)))
+    # Errors of sums are bounds for any order, of which the program has one.
+    sums = any(isinstance(layer, nn.Linear | LinfLinear) for layer in net.modules())
     # All roundings of a sum of order statistics seldom go the same way.
-    assert line["outside"] == 0 and used > (0.05 if kind == "sorted" else 0.2)
+    assert line["outside"] == 0 and used > (0.02 if sums else 0.05 if kind == "sorted" else 0.2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

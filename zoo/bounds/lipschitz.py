@@ -59,6 +59,15 @@ class Lipschitz(Bound):
     or less than 1, its error and all that changes it reach the logits with that gain, as L and E
     themselves do. Each is lessened by
     8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64 arithmetic of the test itself.
+
+    That a magnitude changes so little wants a word where layers do more than pass on the largest
+    error. Each layer passes errors on by an operator P (a maximum, |W|, a mean) that is monotone
+    and subadditive, and P bounds the change of its own magnitudes too: those of a sum, |W| |x| +
+    |b|, change by at most |W| times the change of x. So where x has changed by at most G eps + e(x)
+    + e(x'), G the gain and e the errors up to there, all that follows makes of it at most P(G eps)
+    + P(e(x)) + P(e(x')), P being that of all layers from there on, which is at most L eps + E(x) +
+    E(x'): what P makes of earlier errors is a part of E. A sum of n products and a bias errs by
+    1.01 (n + 1) u of its magnitude, and counts as that many roundings.
     """
 
     name: ClassVar[str] = "lipschitz"
@@ -143,15 +152,17 @@ def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
             f"{type(model).__name__} states the Lipschitz constant {constant:g}, "
             f"its layers have {float(logits.gain):g}"
         )
-    _check_range(model, constant, x_BCHW.dtype)
+    _check_range(model, logits.growth, x_BCHW.dtype)
     return logits
 
 
-def _check_range(model: nn.Module, constant: float, dtype: torch.dtype) -> None:
+def _check_range(model: nn.Module, growth: Fraction, dtype: torch.dtype) -> None:
     """Refuse weights with which the program may overflow somewhere in a ball, eps <= 1.
 
-    No number on the way is larger than L (|x'| + eps) plus the largest weights, biases and means,
-    a tensor each, times what rounding adds.
+    A layer of gain g makes of numbers up to M numbers up to g M plus its largest weight, bias or
+    mean, partial sums of |w| |x| + |b| included. So none on the way is larger than the product of
+    all max(1, g), the growth, times |x'| + eps plus the largest entries of all tensors, times what
+    rounding adds.
     """
     # A layer that stands in two places counts twice.
     named = [*model.named_parameters(remove_duplicate=False)]
@@ -159,7 +170,8 @@ def _check_range(model: nn.Module, constant: float, dtype: torch.dtype) -> None:
     floats = [tensor.detach() for _, tensor in named if tensor.is_floating_point()]
     largest = sum(torch.linalg.vector_norm(tensor, math.inf).item() for tensor in floats)
     # SOUND: beyond that, logits may be infinite where the error bound speaks of numbers.
-    if not 4 * max(1.0, constant) * (2 + largest) < torch.finfo(dtype).max:
+    limit = Fraction(torch.finfo(dtype).max)
+    if not (math.isfinite(largest) and 4 * growth * (2 + Fraction(largest)) < limit):
         raise UsageError(f"bound lipschitz: with weights this large {dtype} may overflow")
 
 

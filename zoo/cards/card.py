@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from zoo.errors import IntegrityError, NotFoundError
 from zoo.fields import EpsField, Number, Strict
@@ -79,6 +79,13 @@ class Training(Strict):
     commit: str
 
 
+class Member(Strict):
+    """A published net that an average was made of, and the hash of its weight file."""
+
+    name: str
+    sha256: str
+
+
 class Card(Strict):
     """A published model.
 
@@ -95,6 +102,7 @@ class Card(Strict):
         numerics: the rounding settings under which everything was proved.
         pruned_from, pruned_from_sha256: the net whose edges these are, and the hash of its weight
             file; None for a net that has all its edges. `training` is then that net's.
+        averaged_from: the nets whose average this is; `training` is then that of the first.
         reported: what a paper reports for the method, in percent; not ours.
     """
 
@@ -118,7 +126,7 @@ class Card(Strict):
     torch: str
     numerics: dict[str, Any] = Field(default_factory=dict)
     slack: Slack | None = None
-    layers: tuple[dict[str, str | int], ...] = ()
+    layers: tuple[dict[str, JsonValue], ...] = ()
     logits_sha256: str | None = None
     certificates_sha256: str | None = None
     sha256: str
@@ -127,6 +135,7 @@ class Card(Strict):
     training: Training
     pruned_from: str | None = None
     pruned_from_sha256: str | None = None
+    averaged_from: tuple[Member, ...] = ()
     source: str
     reported: dict[str, Number] = Field(default_factory=dict)
     license: str = "Apache-2.0"

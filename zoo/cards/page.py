@@ -74,6 +74,9 @@ python tools/check_certificates.py weights/{{ card.name }}   # numpy alone
 ```
 {% if card.pruned_from %}
 zoo prune {{ card.pruned_from }} --out FOLDER
+{% elif card.averaged_from %}
+zoo average {% for member in card.averaged_from %}{{ member.name }} {% endfor %}\
+--views {{ card.arch_args["views"] | join(",") }} --name {{ card.name }} --out FOLDER
 {% else %}
 zoo train {{ card.name }} seed={{ card.training.seed }}\
 {{ " --from %s" % card.training.init if card.training.init }}
@@ -83,6 +86,16 @@ zoo train {{ card.name }} seed={{ card.training.seed }}\
 {% if card.pruned_from %}
 The edges of {{ card.pruned_from }} (sha256 `{{ card.pruned_from_sha256 }}`) that win the maximum of
 their neuron for at least one training image; that net was trained so:
+{% endif %}
+{% if card.averaged_from %}
+The mean of the logits of these nets, each shown the image in these ways: \
+{{ card.arch_args["views"] | join(", ") }}.
+
+{% for member in card.averaged_from %}
+- {{ member.name }} (sha256 `{{ member.sha256 }}`)
+{% endfor %}
+
+The first of them was trained so:
 {% endif %}
 
 Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ card.training.torch }},

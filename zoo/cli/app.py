@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from zoo.cli.attack import attack
+from zoo.cli.average import average
 from zoo.cli.build import build
 from zoo.cli.certify import certify
 from zoo.cli.env import env
@@ -38,6 +39,7 @@ app.command()(attack)
 app.command()(train)
 app.command()(publish)
 app.command()(prune)
+app.command()(average)
 app.add_typer(recipe, name="recipe")
 app.command()(plot)
 app.command()(build)

@@ -1,7 +1,9 @@
 """Architectures, entered in timm's registry by importing this package; a new one is a new file."""
 
 from zoo.models.fold import fold, unfold
+from zoo.models.group_sort_mlp import GroupSortMLP
 from zoo.models.headed import HeadedNet
+from zoo.models.linf_average import LinfAverage
 from zoo.models.linf_dist_conv import LinfDistConv
 from zoo.models.linf_dist_hybrid import LinfDistHybrid
 from zoo.models.linf_dist_mlp import LinfDistMLP
@@ -10,7 +12,9 @@ from zoo.models.prune import prune
 from zoo.models.sortnet import SortNetMLP
 
 __all__ = [
+    "GroupSortMLP",
     "HeadedNet",
+    "LinfAverage",
     "LinfDistConv",
     "LinfDistHybrid",
     "LinfDistMLP",

@@ -154,17 +154,21 @@ def enter_architectures(
     """
     created: dict[str, Callable[..., nn.Module]] = {}
     for depth in depths:
-        created[f"{name}{depth}"] = _creator(cls, f"{name}{depth}", depth, about.format(depth))
+        created |= enter_architecture(cls, f"{name}{depth}", about.format(depth), depth=depth)
     return created
 
 
-def _creator(cls: type[Net], name: str, depth: int, about: str) -> Callable[..., nn.Module]:
+def enter_architecture(
+    cls: type[Net], name: str, about: str, **said: Any
+) -> dict[str, Callable[..., nn.Module]]:
+    """Enter one name in timm's registry, and the arguments that it says; returns as the above."""
+
     def create(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-        return build_model_with_cfg(cls, name, pretrained, depth=depth, **kwargs)
+        return build_model_with_cfg(cls, name, pretrained, **said, **kwargs)
 
     create.__name__ = create.__qualname__ = name
     create.__doc__, create.__module__ = about, cls.__module__
-    return register_model(create)
+    return {name: register_model(create)}
 
 
 def default_configs(names: Iterable[str]) -> Any:

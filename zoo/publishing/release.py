@@ -27,7 +27,7 @@ from zoo.eps import parse_eps
 from zoo.errors import IntegrityError
 from zoo.models import Net
 from zoo.rules import describe
-from zoo.rules.describe import SUMS
+from zoo.rules.describe import SUMS, kinds
 from zoo.storage.atomic import write_bytes
 from zoo.tensors import check_file, load_tensors, save_tensors, sha256_of
 from zoo.weights import load, write_config
@@ -36,9 +36,8 @@ CURVE_POINTS = 41
 # In the order in which they replace older ones: the card, which speaks for the others, last.
 _CLAIMS = ("certificates.csv", "README.md", "config.json")
 # What a card says of how its net came to be, which measuring cannot find out.
-ORIGIN = (
-    "arch_args mean std training pruned_from pruned_from_sha256 source reported license".split()
-)
+ORIGIN = "arch_args mean std training pruned_from pruned_from_sha256 averaged_from".split()
+ORIGIN += "source reported license".split()
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def write_claims(
     row, layers, weights = report.rows[0], describe(net), folder / "model.safetensors"
     report.samples_to_csv(folder / "certificates.csv")
     slack = [sample["slack"] for sample in report.samples]
-    fixed_order = not SUMS & {layer["kind"] for layer in layers}
+    fixed_order = not SUMS & kinds(layers)
     card = Card(
         **about,
         name=claim.name,

@@ -10,9 +10,10 @@ from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
 from zoo.rounding.library import library_error
 from zoo.rounding.ordered import ordered_error, ordered_slack
 from zoo.rounding.readings import DEPLOYED, NAIVE, REAL, Reading
+from zoo.rounding.rows import contracted, row_norms
 from zoo.rounding.strict import snapshot, strict_numerics
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
-from zoo.rounding.unit import FLUSH, unit_roundoff
+from zoo.rounding.unit import FLUSH, smallest_normal, unit_roundoff
 
 __all__ = [
     "DEPLOYED",
@@ -26,6 +27,7 @@ __all__ = [
     "backward_slack",
     "cast_down",
     "cast_up",
+    "contracted",
     "deployed_error",
     "deployed_slack",
     "library_error",
@@ -34,6 +36,8 @@ __all__ = [
     "ordered_error",
     "ordered_slack",
     "real_slack",
+    "row_norms",
+    "smallest_normal",
     "snapshot",
     "strict_numerics",
     "unit_roundoff",

@@ -1,4 +1,4 @@
-"""Interval rules of torch's own activations, ReLU and Tanh.
+"""Rules of torch's own activations, ReLU and Tanh.
 
 Shapes: tensors have the shape of the layer's input or output.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo.rounding import NAIVE, Ends, Reading
+from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 
 # SOUND: assumed of every library that may run here. Makers state 1 unit in the last place (SLEEF,
@@ -18,6 +19,11 @@ TANH_UNITS = 4
 @interval.register(nn.ReLU)
 def _(layer: nn.ReLU, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     return lower.clamp_min(0), upper.clamp_min(0)  # exact
+
+
+@forward_error.register(nn.ReLU)
+def _(layer: nn.ReLU, x: Rounded, unit: float) -> Rounded:
+    return x.after(layer(x.value), x.error, 0)
 
 
 @interval.register(nn.Tanh)

@@ -5,14 +5,17 @@ Shapes: tensors have the shape of the layer's input or output; B batch, I featur
 
 from __future__ import annotations
 
+import math
 import platform
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
-from zoo.rounding import NAIVE, Affine, Ends, Reading
+from zoo.rounding import NAIVE, Affine, Ends, Reading, deployed_error, row_norms
+from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 from zoo.rules.margins import elided
 
@@ -49,3 +52,22 @@ def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
     bias = None if layer.bias is None else rearrange(layer.bias, "c -> c 1 1")
     num_terms = layer.weight[0].numel()
     return reading.affine(Affine(product, layer.weight, bias, num_terms), lower, upper)
+
+
+@forward_error.register(nn.Linear)
+def _(layer: nn.Linear, x: Rounded, unit: float) -> Rounded:
+    affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
+    # SOUND: gains multiply up to the constant that certifies, so none may be rounded down.
+    return affine_error(affine, layer(x.value), x, row_norms(layer.weight).max().item())
+
+
+def affine_error(affine: Affine, y: Tensor, x: Rounded, gain: float) -> Rounded:
+    """The state after y = W x + b: |W| times the error so far, and what any order of sums adds.
+
+    Args:
+        gain: of the exact layer, the largest sum of |w| in a row.
+    """
+    wide, size = affine.to(torch.float64), x.value.double().abs()
+    own = deployed_error(affine.num_terms, wide.magnitude(size), y.dtype)
+    error = wide.radius(x.error.expand_as(x.value).double()) + own
+    return x.after(y, error, math.ceil(1.01 * (affine.num_terms + 1)), gain)

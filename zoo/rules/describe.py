@@ -1,23 +1,37 @@
 """Describe rule: a net as a list of layers that a stranger can run without this package.
 
 ``describe(layer, name) -> [{"kind": ..., "name": ..., ...}]``: what to compute, in order; `name` is
-the prefix of the layer's tensors in the weight file. docs/guarantees.md says what each kind means,
-and tools/check_certificates.py runs them.
+the prefix of the layer's tensors in the weight file, `branches` are lists of layers side by side.
+docs/guarantees.md says what each kind means, and tools/check_certificates.py runs them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
 from zoo.errors import UsageError
 from zoo.rules.dispatch import Rule
 
-Description = list[dict[str, str | int]]
+# An entry's values are texts and numbers; branches are lists of such lists.
+Description = list[dict[str, Any]]
 
 # Kinds that depend on the order of a sum or on a library: other machines may give other last bits.
 SUMS = frozenset({"linear", "conv2d", "tanh"})
 
 describe: Rule[..., Description] = Rule("describe")
+
+
+def kinds(layers: Iterable[Mapping[str, Any]]) -> set[str]:
+    """All kinds in a description, those in branches included."""
+    found = set()
+    for entry in layers:
+        found.add(entry["kind"])
+        for branch in entry.get("branches", ()):
+            found |= kinds(branch)
+    return found
 
 
 @describe.register(nn.Sequential)

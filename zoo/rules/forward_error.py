@@ -25,19 +25,24 @@ class Rounded:
         value: what the floating-point program computed.
         error: |value - exact| <= error, in float64, broadcastable to value.
         num_roundings: how many error terms of the form unit * |a computed tensor| went into error.
+            A sum of n products and a bias counts as 1.01 (n + 1) of them, times |w| |x| + |b|.
         gain: l_inf Lipschitz constant of all that was done so far.
+        growth: the same with gains below 1 counted as 1: how much larger numbers may have become.
     """
 
     value: Tensor
     error: Tensor
     num_roundings: int
     gain: Fraction = Fraction(1)
+    growth: Fraction = Fraction(1)
 
     def after(
         self, value: Tensor, error: Tensor, num_roundings: int, gain: float | Fraction = 1
     ) -> Rounded:
         """The state after an operation that adds roundings to those so far, and has a gain."""
-        return Rounded(value, error, self.num_roundings + num_roundings, self.gain * Fraction(gain))
+        own = Fraction(gain)
+        count = self.num_roundings + num_roundings
+        return Rounded(value, error, count, self.gain * own, self.growth * max(own, Fraction(1)))
 
 
 forward_error: Rule[..., Rounded] = Rule("forward_error")

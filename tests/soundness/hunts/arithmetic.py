@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import zoo.boxes
 import zoo.data.pixels
 import zoo.eps
+import zoo.layers.average
 import zoo.rounding
 from zoo.bounds.lipschitz import Line, Lipschitz
 from zoo.layers import Normalize
@@ -28,6 +29,8 @@ def hunt() -> Iterator[str]:
     yield from boxes()
     yield from lines()
     yield from constants()
+    yield from norms()
+    yield from shares()
 
 
 def eps() -> Iterator[str]:
@@ -128,3 +131,29 @@ def constants() -> Iterator[str]:
     ]
     if net.lipschitz != 32 or min(slopes) < 64:
         yield f"1 / 0.25 and 1 / 0.125 in a row are {net.lipschitz}; margins fall by {slopes}"
+
+
+def norms() -> Iterator[str]:
+    """Sums of |w| from above, told exactly whether they are above 1; rows contracted to 1."""
+    g = torch.Generator().manual_seed(0)
+    rows = [torch.randn(8, 33, generator=g), torch.randn(8, 33, generator=g) / 33]
+    third = torch.tensor(1 / 3)
+    above = torch.tensor([third, third, torch.nextafter(third, torch.ones(()))])
+    rows += [torch.tensor([[0.5, -0.5], [1.0, 0.0], [1.0, 2.0**-60], [0.0, 1e-40]]), above[None]]
+    for w_OI in rows:
+        for name, w in (("given", w_OI), ("contracted", zoo.rounding.contracted(w_OI, w_OI.dtype))):
+            exact = [sum(map(Fraction, row)) for row in w.abs().tolist()]
+            found = list(map(Fraction, zoo.rounding.row_norms(w).tolist()))
+            if any(f < e or (e <= 1 < f) for f, e in zip(found, exact, strict=True)):
+                yield f"{name} rows have norms that are not those found"
+            if name == "contracted" and max(exact) > 1:
+                yield "a contracted row has a norm above 1"
+
+
+def shares() -> Iterator[str]:
+    """Equal shares, so many of which are not above 1 and the next larger ones are."""
+    for count in range(1, 70):
+        share = np.float32(zoo.layers.average.equal_share(count))
+        larger = np.nextafter(share, np.float32(2))
+        if not Fraction(share.item()) * count <= 1 < Fraction(larger.item()) * count:
+            yield f"{count} shares of {share!r}"

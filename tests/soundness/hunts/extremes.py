@@ -34,14 +34,17 @@ def hunt() -> Iterator[str]:
 
 
 def _is_certified(net: nn.Module, x: float, eps: object) -> bool:
-    shape = net.input_shape if isinstance(net, LinfDistMLP) else (1, 1, 4)
+    pixels = next((m.in_features for m in net.modules() if isinstance(m, nn.Linear)), 1)
+    shape = net.input_shape if isinstance(net, LinfDistMLP) else (1, 1, pixels)
     x_BCHW = torch.full((1, *shape), x)
+    bound = "lipschitz" if hasattr(net, "lipschitz") else "interval"
     found = []
 
     def ask() -> None:
         with torch.no_grad():
             y_B = net(x_BCHW).argmax(1)
-        found.append(bool(certify(net, x_BCHW, y_B, eps, clip=False).certified_B))
+        certificate = certify(net, x_BCHW, y_B, eps, bound=bound, clip=False)
+        found.append(bool(certificate.certified_B))
 
     return not refuses(ask) and found[0]
 
@@ -83,10 +86,35 @@ def _spread() -> nn.Module:
     return net
 
 
+@torch.no_grad()
+def _understated() -> nn.Module:
+    """It says 1, and its first row has the norm 4."""
+    net = _spread()
+    net[1].bias.copy_(torch.tensor([0.0, 1.5]))
+    net.lipschitz = 1.0
+    return net
+
+
+@torch.no_grad()
+def _gains_that_cancel() -> nn.Module:
+    """Gains of 1e25, twice, and back: 1 in all, and infinite in between beside the centre."""
+    net = nn.Sequential(nn.Flatten(), *(nn.Linear(1, 1) for _ in range(3)), nn.Linear(1, 2)).eval()
+    for layer, gain in zip(net[1:4], (1e25, 1e25, 1e-25), strict=True):
+        layer.weight.fill_(gain)
+        layer.bias.zero_()
+    net[1].bias.fill_(-0.5e25)
+    net[4].weight.copy_(torch.tensor([[0.0], [1e-25]]))
+    net[4].bias.copy_(torch.tensor([0.5, 0.0]))
+    net.lipschitz = 1.01
+    return net
+
+
 # What it is: the net, its image, eps.
 NETS: dict[str, tuple[Callable[[], nn.Module], float, object]] = {
     "a sum that overflows": (_overflowing_sum, 0.9975, "1/1000"),
     "a distance that overflows": (_overflowing_distance, 0.7, "1/10"),
+    "a constant below that of a Linear": (_understated, 0.5, "1/5"),
+    "gains that cancel": (_gains_that_cancel, 0.5, "1/10"),
     "a gain that is nested": (_nested_gain, 0.4, "1/5"),
 }
 

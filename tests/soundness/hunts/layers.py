@@ -19,13 +19,18 @@ from soundness.nets import predictions, random_images, random_net
 from tests import oracles
 from zoo.bounds.lipschitz import Lipschitz
 from zoo.layers import (
+    Average,
+    Flip,
+    LinfLinear,
     LpDistConv2d,
     LpDistLinear,
+    MaxMin,
     MeanShift,
     Negate,
     Normalize,
     PrunedLinfDistLinear,
     ScaledLinear,
+    Shift,
     SortDistLinear,
 )
 from zoo.rounding import DEPLOYED, REAL
@@ -64,6 +69,14 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield nn.Tanh(), (4,)
     yield nn.Linear(4, 3), (4,)
     yield ScaledLinear(3, 4), (3,)
+    yield MaxMin(), (4,)
+    yield Flip(), (1, 2, 2)
+    yield Shift(1, -1), (1, 2, 2)
+    members = [nn.Sequential(nn.Flatten(), LpDistLinear(4, 3, bias=True)) for _ in range(3)]
+    yield Average(members, [Flip(), Shift(-1, 0)]), (1, 2, 2)
+    contracted = LinfLinear(4, 3)
+    contracted.weight.normal_(0, 0.5)
+    yield contracted, (4,)
     yield nn.Conv2d(1, 2, 2, padding=1), (1, 2, 2)
 
 
@@ -126,15 +139,15 @@ def _points(lower: Tensor, upper: Tensor) -> Tensor:
 def forward_errors(layer: nn.Module, shape: tuple[int, ...], seed: int) -> Iterator[str]:
     g, name = torch.Generator().manual_seed(seed), type(layer).__name__
     x = torch.rand(3, *shape, generator=g)
-    for incoming in (0.0, 1e-3):
-        error = torch.full(x.shape, incoming, dtype=torch.float64)
+    apart = torch.rand(x.shape, generator=g, dtype=torch.float64)
+    for incoming, error in (("no", 0 * apart), ("equal", 0 * apart + 1e-3), ("different", apart)):
         found = forward_error(layer, Rounded(x, error, 0), UNIT)
         allowed = oracles.exactly(found.error.expand(found.value.shape))
         for way in (-1, 1):
             off = oracles.exactly(x) + way * oracles.exactly(error)
             gap = abs(exact.forward(layer, off) - oracles.exactly(found.value))
             if (gap > allowed).any():
-                yield f"{name}: the error is larger than its bound, with {incoming} in its input"
+                yield f"{name}: the error is larger than its bound, with {incoming} errors in x"
 
 
 def any_order() -> Iterator[str]:
@@ -145,6 +158,8 @@ def any_order() -> Iterator[str]:
     layer.bias.copy_(torch.randn(16, generator=g))
     x = torch.rand(4, 96, generator=g)
     low, high = interval(layer, x, x, DEPLOYED)
+    error = forward_error(layer, Rounded(x, torch.zeros((), dtype=torch.float64), 0), UNIT).error
+    wide = F.linear(x.double(), layer.weight.double(), layer.bias.double())
     weight = layer.weight.detach().numpy()
     orders = [np.arange(96), np.arange(96)[::-1], np.argsort(weight[0]), np.argsort(-weight[1])]
     for order in orders:
@@ -155,11 +170,15 @@ def any_order() -> Iterator[str]:
         for y in (torch.from_numpy(sequential), permuted):
             if (y < low).any() or (y > high).any():
                 yield "Linear: the deployed interval lacks a sum in another order"
+            if ((y - wide).abs() > error).any():
+                yield "Linear: the error is larger than its bound, in another order"
 
 
 def net_margins() -> Iterator[str]:
     """The Lipschitz bound starts from margins that are not above the exact ones, in float32 too."""
-    for seed, kind in enumerate(("folded", "normalized", "pruned", "sorted")):
+    for seed, kind in enumerate(
+        ("folded", "normalized", "pruned", "sorted", "contracted", "mixed", "average")
+    ):
         net, x = random_net(kind, seed), random_images(seed, 5)
         y_B = predictions(net, x)
         logits = exact.forward(net, oracles.exactly(x))
