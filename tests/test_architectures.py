@@ -30,6 +30,29 @@ def test_every_architecture_takes_what_the_table_says():
         assert net.num_classes == 3 and net.input_shape == (2, 4, 4)
 
 
+def test_only_nets_that_can_be_pruned_take_edges():
+    takers = [name for name in architectures() if _takes(name, "edges")]
+    assert takers == [name for name in architectures() if name.startswith("linf_dist_mlp")]
+    assert _takes("linf_dist_hybrid5", "head_width") and not _takes("linf_dist_mlp5", "head_width")
+    assert _takes("linf_dist_conv5", "channels") and not _takes("linf_dist_hybrid5", "channels")
+
+
+def _takes(name: str, argument: str) -> bool:
+    try:
+        check_architecture(name, [argument], sizes=True)
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("key", ["width", "head_width", "channels"])
+@pytest.mark.parametrize("value", [0, -1, True, 2.0, "8", [8], None, 2**31])
+def test_sizes_are_whole_numbers_above_zero(key, value):
+    check_values({key: 8})
+    with pytest.raises(UsageError, match=f"{key} = .*whole number"):
+        check_values({key: value})
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "word"),
     [

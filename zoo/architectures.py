@@ -17,16 +17,18 @@ _HEAD = ("head_width",)
 _DEPTHS = range(3, 8)
 _OWN = {f"linf_dist_mlp{depth}": _MLP for depth in _DEPTHS}
 _PRUNED = dict.fromkeys(_OWN, ("edges",))
-_OWN |= {f"linf_dist_hybrid{depth}": _MLP + _HEAD for depth in _DEPTHS}
+_OWN |= {f"linf_dist_hybrid{depth}": (*_MLP, *_HEAD, "crop") for depth in _DEPTHS}
 _OWN |= {f"sortnet_mlp{depth}": _MLP + _ORDER for depth in _DEPTHS}
+_OWN |= {f"sortnet_hybrid{depth}": _MLP + _HEAD + _ORDER for depth in _DEPTHS}
 _OWN |= {f"group_sort_mlp{depth}": _MLP for depth in _DEPTHS}
-_OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD), _AVERAGE: ("members", "views")}
+_OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD), "sortnet_crops5": _MLP + _HEAD + _ORDER}
+_OWN |= {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
 # Said once, by the average, for all its members.
 _SHARED = (*_SIZES, "mean", "std")
 VIEWS = ("same", "flip", "up", "down", "left", "right")
 
-_COUNTS = ("width", "head_width", "channels", "k", "num_classes", "in_chans", "img_size")
+_COUNTS = ("width", "head_width", "channels", "crop", "k", "num_classes", "in_chans", "img_size")
 _MAX_MEMBERS = 64
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 

@@ -1,6 +1,7 @@
 """Layers of certifiable nets, each followed by its rules (see zoo.rules)."""
 
 from zoo.layers.average import Average
+from zoo.layers.crops import CenterCrop, Crops, Join
 from zoo.layers.exponent import exponent, set_exponent
 from zoo.layers.flip import Flip
 from zoo.layers.linf_linear import LinfLinear
@@ -16,7 +17,10 @@ from zoo.layers.sort_dist import SortDistLinear
 
 __all__ = [
     "Average",
+    "CenterCrop",
+    "Crops",
     "Flip",
+    "Join",
     "LinfLinear",
     "LpDist",
     "LpDistConv2d",

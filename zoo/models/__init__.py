@@ -10,6 +10,8 @@ from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
 from zoo.models.sortnet import SortNetMLP
+from zoo.models.sortnet_crops import SortNetCrops
+from zoo.models.sortnet_hybrid import SortNetHybrid
 
 __all__ = [
     "GroupSortMLP",
@@ -19,6 +21,8 @@ __all__ = [
     "LinfDistHybrid",
     "LinfDistMLP",
     "Net",
+    "SortNetCrops",
+    "SortNetHybrid",
     "SortNetMLP",
     "fold",
     "prune",

@@ -40,8 +40,9 @@ class HeadedNet(Net):
 
     def features(self, x_BCHW: Tensor) -> Tensor:
         """x_BF, what the distance layers give."""
+        *body, _ = self.layers
         x = x_BCHW
-        for layer in self.layers[:-1]:
+        for layer in body:
             x = layer(x)
         return x
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from zoo.layers import LpDistLinear, MeanShift
+from zoo.errors import UsageError
+from zoo.layers import CenterCrop, LpDistLinear, MeanShift
 from zoo.models.headed import HeadedNet, mlp_head
 from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
 
@@ -25,6 +26,10 @@ class LinfDistHybrid(HeadedNet):
         width: units in each of them, so the number of features.
         head_width: units in the head's hidden layer.
         num_classes, in_chans, img_size, mean, std, folded: see Net.
+        crop: side of the middle of the image, which is all that the net sees; all of it by default.
+
+    Raises:
+        UsageError: a crop that is larger than the image.
     """
 
     def __init__(
@@ -38,12 +43,17 @@ class LinfDistHybrid(HeadedNet):
         mean: float | Sequence[float] = 0.0,
         std: float = 1.0,
         folded: bool = False,
+        crop: int | None = None,
     ):
-        sizes = {"depth": depth, "width": width, "head_width": head_width}
+        sizes = {"depth": depth, "width": width, "head_width": head_width, "crop": crop}
         super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        side = self.input_shape[1] if crop is None else crop
+        if side > self.input_shape[1]:
+            raise UsageError(f"LinfDistHybrid: crop = {crop} is larger than the image")
         self.num_features = width
-        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
-        num_in = in_chans * self.input_shape[1] ** 2
+        layers: dict[str, nn.Module] = {} if crop is None else {"crop": CenterCrop(side)}
+        layers["flatten"] = nn.Flatten()
+        num_in = in_chans * side**2
         for i in range(1, depth + 1):
             layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
             if not folded:

@@ -5,10 +5,12 @@ arXiv:2210.01787.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
+from zoo.errors import UsageError
 from zoo.layers import LpDistLinear, MeanShift, Negate, SortDistLinear
 from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architectures
 
@@ -44,32 +46,40 @@ class SortNetMLP(Net):
         keep: float | None = None,
         identity: bool = False,
     ):
-        order = {"rho": float(rho), "k": k, "keep": None if keep is None else float(keep)}
-        sizes = {"depth": depth, "width": width, **order, "identity": identity}
+        sizes = {"depth": depth, "width": width, "rho": float(rho), "k": k, "keep": keep}
+        sizes["identity"] = identity
         super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        if depth < 2:
+            raise UsageError(f"SortNetMLP: needs a depth of 2 or more, got {depth}")
         self.num_features = width
-        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        sort = partial(SortDistLinear, rho=rho, k=k, keep=keep)
         num_in = in_chans * self.input_shape[1] ** 2
-        for i in range(1, depth + 1):
-            last = i == depth
-            num_out, bias = num_classes if last else width, folded or last
-            if i == 1:
-                dist = LpDistLinear(num_in, num_out, bias=bias, identity=identity and not last)
-            else:
-                dist = SortDistLinear(
-                    num_in,
-                    num_out,
-                    rho=rho,
-                    k=k,
-                    keep=keep,
-                    bias=bias,
-                    identity=identity and not last,
-                )
-            layers[f"dist{i}"] = dist
-            if not (folded or last):
-                layers[f"shift{i}"] = MeanShift(width)
-            num_in = width
-        self.build({**layers, "negate": Negate()})
+        hidden = sort_layers(num_in, width, depth - 1, sort, folded=folded, identity=identity)
+        output = {f"dist{depth}": sort(width, num_classes, bias=True)}
+        self.build({"flatten": nn.Flatten(), **hidden, **output, "negate": Negate()})
+
+
+def sort_layers(
+    num_in: int,
+    width: int,
+    depth: int,
+    sort: Callable[..., SortDistLinear],
+    *,
+    folded: bool,
+    identity: bool,
+) -> dict[str, nn.Module]:
+    """Hidden layers by name: a distance layer, whose inputs are all kept, and then `sort` layers.
+
+    Each has a MeanShift behind it in training, and a bias if folded.
+    """
+    layers: dict[str, nn.Module] = {}
+    for i in range(1, depth + 1):
+        kind = LpDistLinear if i == 1 else sort
+        layers[f"dist{i}"] = kind(num_in, width, bias=folded, identity=identity)
+        if not folded:
+            layers[f"shift{i}"] = MeanShift(width)
+        num_in = width
+    return layers
 
 
 _DEPTHS = range(3, 8)
