@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from zoo.rounding import (
     cast_down,
     cast_up,
     deployed_slack,
+    ordered_error,
+    ordered_slack,
     real_slack,
     snapshot,
     strict_numerics,
@@ -31,6 +34,20 @@ from zoo.rules import describe
 
 DTYPES = [torch.float16, torch.float32, torch.float64]
 UPWARD, DOWNWARD, TO_ZERO = 0x800, 0x400, 0xC00  # of fesetround, on x86
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 43), (torch.float32, 4094)])
+def test_sums_in_one_order_are_covered_up_to_a_length_and_refused_beyond_it(dtype, most) -> None:
+    total, unit = torch.ones(1, dtype=dtype), torch.finfo(dtype).eps / 2
+    worst = Fraction(1 + Fraction(unit)) ** (most + 1) - 1  # all roundings go the same way
+    assert worst <= Fraction(ordered_error(most, total, unit).item())
+    assert worst <= Fraction(ordered_slack(most, total).item())
+    for ask in (
+        lambda: ordered_slack(most + 1, total),
+        lambda: ordered_error(most + 1, total, unit),
+    ):
+        with pytest.raises(UsageError, match="with fewer order statistics"):
+            ask()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -24,11 +24,9 @@ template <class T> struct TopK {
     ZOO_INLINE void insert(V<T> size, int64_t i) {
         if (!greater<T>(size, top[num_k - 1])) return;
         if (!at) {
-            for (int k = 0; k < num_k; k++) {
-                const V<T> here = top[k];
-                top[k] = max(here, size);
-                size = min(here, size);
-            }
+            // From the smallest up: no step waits for another.
+            for (int k = num_k - 1; k > 0; k--) top[k] = max(top[k], min(top[k - 1], size));
+            top[0] = max(top[0], size);
             return;
         }
         VI<T> from = VI<T>{} + typename IntOf<T>::type(i), before{};
