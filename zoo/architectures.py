@@ -5,6 +5,7 @@ cards are checked without it; a test holds this table against timm's registry.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,13 +14,14 @@ from zoo.errors import UsageError, unknown
 _AVERAGE = "linf_average"
 # What a recipe may set; sizes and the number of classes come from the data.
 _OWN = {
-    f"{family}{depth}": ("width", "mean", "std")
-    for family in ("group_sort_mlp", "linf_dist_mlp")
+    f"{family}{depth}": ("width", "mean", "std", *own)
+    for family, own in (("group_sort_mlp", ()), ("linf_dist_mlp", ("stem",)))
     for depth in range(3, 8)
 } | {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded", "edges")
 # Said once, by the average, for all its members.
 _SHARED = ("num_classes", "in_chans", "img_size", "folded", "mean", "std")
+_FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
 VIEWS = ("same", "flip", "up", "down", "left", "right")
 
 _MAX_MEMBERS = 64
@@ -67,6 +69,11 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         elif key == "views":
             fits = isinstance(value, list | tuple) and _are_views(value)
             wanted = f"it must list some of {', '.join(VIEWS)}, each once"
+        elif key == "stem":
+            fits = isinstance(value, list | tuple) and _are_features(value)
+            wanted = (
+                "it must list raw, mean2, difference1, max2, min2, luma1, opponent1 or the like"
+            )
         elif key == "folded":
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
@@ -102,6 +109,11 @@ def _check_member(member: Any) -> None:
 
 def _are_views(value: Any) -> bool:
     known = all(isinstance(view, str) and view in VIEWS for view in value)
+    return known and 0 < len(value) == len({*value})
+
+
+def _are_features(value: Any) -> bool:
+    known = all(isinstance(name, str) and _FEATURE.fullmatch(name) for name in value)
     return known and 0 < len(value) == len({*value})
 
 

@@ -37,9 +37,10 @@ KINDS = {
         "contracted",
         "mixed",
         "average",
+        "stem",
     ],
     "interval": [
-        *("folded", "normalized", "pruned", "distconv", "sorted", "contracted", "average"),
+        *("folded", "normalized", "pruned", "distconv", "sorted", "contracted", "average", "stem"),
         *("relu", "conv", "head"),
     ],
 }
@@ -53,9 +54,12 @@ def random_net(kind: str, seed: int) -> nn.Module:
     return net.eval()
 
 
-def _distance(seed: int) -> LinfDistMLP:
+STEM = ["raw", "mean2", "difference1", "max2", "min2"]
+
+
+def _distance(seed: int, stem: list[str] | None = None) -> LinfDistMLP:
     net = LinfDistMLP(
-        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD
+        3, width=6, num_classes=CLASSES, in_chans=1, img_size=SIDE, mean=0.13, std=STD, stem=stem
     )
     _sharpen(net, seed)
     return net.eval()
@@ -165,6 +169,7 @@ _BUILD = {
     "contracted": _contracted,
     "mixed": _mixed,
     "average": _average,
+    "stem": lambda seed: fold(_distance(seed, STEM)),
     "relu": _relu,
     "conv": _conv,
     "head": _head,

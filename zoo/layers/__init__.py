@@ -1,9 +1,13 @@
 """Layers of certifiable nets, each followed by its rules (see zoo.rules)."""
 
 from zoo.layers.average import Average
+from zoo.layers.channels import Channels
+from zoo.layers.concat import Concat
 from zoo.layers.exponent import exponent, set_exponent
 from zoo.layers.flip import Flip
+from zoo.layers.half import HalfDifference, HalfSum
 from zoo.layers.linf_linear import LinfLinear
+from zoo.layers.local_extreme import LocalMax, LocalMin
 from zoo.layers.lp_dist import LpDist, LpDistConv2d, LpDistLinear
 from zoo.layers.max_min import MaxMin
 from zoo.layers.mean_shift import MeanShift
@@ -14,8 +18,14 @@ from zoo.layers.shift import Shift
 
 __all__ = [
     "Average",
+    "Channels",
+    "Concat",
     "Flip",
+    "HalfDifference",
+    "HalfSum",
     "LinfLinear",
+    "LocalMax",
+    "LocalMin",
     "LpDist",
     "LpDistConv2d",
     "LpDistLinear",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LinfLinear, LpDist, MeanShift, Normalize
+from zoo.layers import Concat, LinfLinear, LpDist, MeanShift, Normalize
 from zoo.models.net import Net
 from zoo.rounding import contracted
 
@@ -148,7 +148,13 @@ def _normalize(model: Net) -> Normalize:
 
 
 def _leaves(model: Net) -> list[nn.Module]:
-    return [layer for layer in model.layers.modules() if not list(layer.children())]
+    """All layers in a row; branches side by side, which have no weights, count as one."""
+
+    def within(layer: nn.Module) -> list[nn.Module]:
+        parts = [] if isinstance(layer, Concat) else list(layer.children())
+        return [leaf for part in parts for leaf in within(part)] if parts else [layer]
+
+    return within(model.layers)
 
 
 def _weighted(model: Net) -> Iterator[tuple[nn.Module, MeanShift | None]]:
