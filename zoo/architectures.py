@@ -5,6 +5,7 @@ cards are checked without it; a test holds this table against timm's registry.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ _AVERAGE = "linf_average"
 _MLP, _ORDER = ("width", "mean", "std"), ("rho", "k", "keep", "identity")
 _HEAD = ("head_width",)
 _DEPTHS = range(3, 8)
-_OWN = {f"linf_dist_mlp{depth}": _MLP for depth in _DEPTHS}
+_OWN = {f"linf_dist_mlp{depth}": (*_MLP, "stem") for depth in _DEPTHS}
 _PRUNED = dict.fromkeys(_OWN, ("edges",))
 _OWN |= {f"linf_dist_hybrid{depth}": (*_MLP, *_HEAD, "crop") for depth in _DEPTHS}
 _OWN |= {f"sortnet_mlp{depth}": _MLP + _ORDER for depth in _DEPTHS}
@@ -26,6 +27,7 @@ _OWN |= {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
 # Said once, by the average, for all its members.
 _SHARED = (*_SIZES, "mean", "std")
+_FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
 VIEWS = ("same", "flip", "up", "down", "left", "right")
 
 _COUNTS = ("width", "head_width", "channels", "crop", "k", "num_classes", "in_chans", "img_size")
@@ -78,6 +80,11 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         elif key == "views":
             fits = isinstance(value, list | tuple) and _are_views(value)
             wanted = f"it must list some of {', '.join(VIEWS)}, each once"
+        elif key == "stem":
+            fits = isinstance(value, list | tuple) and _are_features(value)
+            wanted = (
+                "it must list raw, mean2, difference1, max2, min2, luma1, opponent1 or the like"
+            )
         elif key in ("folded", "identity"):
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":
@@ -113,6 +120,11 @@ def _check_member(member: Any) -> None:
 
 def _are_views(value: Any) -> bool:
     known = all(isinstance(view, str) and view in VIEWS for view in value)
+    return known and 0 < len(value) == len({*value})
+
+
+def _are_features(value: Any) -> bool:
+    known = all(isinstance(name, str) and _FEATURE.fullmatch(name) for name in value)
     return known and 0 < len(value) == len({*value})
 
 

@@ -14,8 +14,14 @@ from torch import nn
 from tests import oracles
 from zoo.layers import (
     Average,
+    Channels,
+    Concat,
     Flip,
+    HalfDifference,
+    HalfSum,
     LinfLinear,
+    LocalMax,
+    LocalMin,
     LpDistConv2d,
     LpDistLinear,
     MaxMin,
@@ -66,6 +72,20 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
         case Average():
             share = Fraction(layer.share)
             return sum(share * forward(m, forward(view, x)) for view, m in layer.branches)
+        case Concat():
+            return np.concatenate([forward(branch, x) for branch in layer.branches], 1)
+        case HalfSum():
+            first, second = (x.take(range(i, x.shape[layer.dim], 2), layer.dim) for i in (0, 1))
+            return (first + second) / 2
+        case HalfDifference():
+            return np.diff(x, axis=layer.dim) / 2
+        case LocalMax() | LocalMin():
+            best = np.max if type(layer) is LocalMax else np.min
+            b, c, h, w = x.shape
+            k = layer.size
+            return best(x.reshape(b, c, h // k, k, w // k, k), (3, 5))
+        case Channels():
+            return x[:, layer.picked]
         case Flip():
             return x[..., ::-1]
         case Shift():
@@ -100,6 +120,14 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
+        case Concat():
+            ends = [interval(branch, lower, upper) for branch in layer.branches]
+            return tuple(np.concatenate(end, 1) for end in zip(*ends, strict=True))
+        case HalfDifference():
+            gap = (upper - lower) / 2
+            middle = forward(layer, (lower + upper) / 2)
+            below, above = (gap.take(range(*part), layer.dim) for part in _neighbours(gap, layer))
+            return middle - (below + above) / 2, middle + (below + above) / 2
         case Average():
             ends = [
                 interval(member, *interval(view, lower, upper)) for view, member in layer.branches
@@ -138,6 +166,11 @@ def worst_margin(net: nn.Module, x_CHW: np.ndarray, y: int) -> Fraction:
     """Smallest f_y - f_k of one image, exact."""
     logits_K = forward(net, x_CHW[None])[0]
     return min(logits_K[y] - logits_K[k] for k in range(len(logits_K)) if k != y)
+
+
+def _neighbours(x: np.ndarray, layer: HalfDifference) -> tuple[tuple[int, int], tuple[int, int]]:
+    size = x.shape[layer.dim]
+    return (0, size - 1), (1, size)
 
 
 def _weight(layer: nn.Module) -> np.ndarray:

@@ -41,11 +41,11 @@ STD = 0.3081
 KINDS = {
     "lipschitz": [
         *("folded", "normalized", "pruned", "distconv", "sorted"),
-        *("group_sorted", "contracted", "mixed", "average"),
+        *("group_sorted", "contracted", "mixed", "average", "stem"),
     ],
     "interval": [
         *("folded", "normalized", "pruned", "distconv", "sorted"),
-        *("group_sorted", "contracted", "average"),
+        *("group_sorted", "contracted", "average", "stem"),
         *("relu", "conv", "head", "hybrid", "hybrid_normalized", "hybrid_conv"),
     ],
 }
@@ -57,6 +57,9 @@ def random_net(kind: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     net = _BUILD[kind](seed)
     return net.eval()
+
+
+STEM = ["raw", "mean2", "difference1", "max2", "min2"]
 
 
 def _distance(seed: int, kind: Callable[..., Net] = LinfDistMLP, **own: object) -> Net:
@@ -194,6 +197,7 @@ _BUILD = {
     "contracted": _contracted,
     "mixed": _mixed,
     "average": _average,
+    "stem": lambda seed: fold(_distance(seed, STEM)),
     "relu": _relu,
     "conv": _conv,
     "head": _head,

@@ -78,7 +78,7 @@ def _layers(net: nn.Module) -> list[nn.Module]:
 
 
 def _leaves(layer: nn.Module) -> list[nn.Module]:
-    parts = [] if isinstance(layer, layers.Average) else list(layer.children())
+    parts = [] if isinstance(layer, layers.Average | layers.Concat) else list(layer.children())
     return [leaf for part in parts for leaf in _leaves(part)] if parts else [layer]
 
 
@@ -111,6 +111,24 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
         case layers.Average():
             ends = [_image(m, *_image(view, lower, upper)) for view, m in layer.branches]
             return tuple(sum(end) / len(ends) for end in zip(*ends, strict=True))
+        case layers.Concat():
+            ends = [_image(branch, lower, upper) for branch in layer.branches]
+            return tuple(np.concatenate(end, 1) for end in zip(*ends, strict=True))
+        case layers.HalfSum():
+            return tuple(sum(_pairs(x, layer.dim)) / 2 for x in (lower, upper))
+        case layers.HalfDifference():
+            size = lower.shape[layer.dim]
+            (a, b), (c, d) = (
+                (x.take(range(1, size), layer.dim), x.take(range(size - 1), layer.dim))
+                for x in (lower, upper)
+            )
+            return (a - d) / 2, (c - b) / 2
+        case layers.LocalMin():
+            return tuple(np.minimum(*_quarters(np.minimum, x)) for x in (lower, upper))
+        case layers.LocalMax():
+            return tuple(np.maximum(*_quarters(np.maximum, x)) for x in (lower, upper))
+        case layers.Channels():
+            return lower[:, layer.picked], upper[:, layer.picked]
         case layers.Flip():
             return lower[..., ::-1], upper[..., ::-1]
         case layers.Shift():
@@ -144,6 +162,16 @@ def _gain(layer: nn.Module) -> float:
 
 def _sorted(x_BI: np.ndarray) -> np.ndarray:
     return -np.sort(-x_BI.reshape(len(x_BI), -1, 2), 2).reshape(x_BI.shape)
+
+
+def _pairs(x: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (x.take(range(i, x.shape[dim], 2), dim) for i in (0, 1))
+    return first, second
+
+
+def _quarters(best: np.ufunc, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squares of 2 x 2, compared along rows; what is left are pairs along columns."""
+    return _pairs(best(*_pairs(x, 2)), 3)
 
 
 def _numbers(tensor) -> np.ndarray:

@@ -162,7 +162,7 @@ def _check_range(model: nn.Module, growth: Fraction, dtype: torch.dtype) -> None
     A layer of gain g makes of numbers up to M numbers up to g M plus its largest weight, bias or
     mean, partial sums of |w| |x| + |b| included. So none on the way is larger than the product of
     all max(1, g), the growth, times |x'| + eps plus the largest entries of all tensors, times what
-    rounding adds.
+    rounding adds; half-sums are twice as large before they are halved.
     """
     # A layer that stands in two places counts twice.
     named = [*model.named_parameters(remove_duplicate=False)]

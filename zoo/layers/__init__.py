@@ -1,10 +1,14 @@
 """Layers of certifiable nets, each followed by its rules (see zoo.rules)."""
 
 from zoo.layers.average import Average
+from zoo.layers.channels import Channels
+from zoo.layers.concat import Concat
 from zoo.layers.crops import CenterCrop, Crops, Join
 from zoo.layers.exponent import exponent, set_exponent
 from zoo.layers.flip import Flip
+from zoo.layers.half import HalfDifference, HalfSum
 from zoo.layers.linf_linear import LinfLinear
+from zoo.layers.local_extreme import LocalMax, LocalMin
 from zoo.layers.lp_dist import LpDist, LpDistConv2d, LpDistLinear
 from zoo.layers.max_min import MaxMin
 from zoo.layers.mean_shift import MeanShift
@@ -18,10 +22,16 @@ from zoo.layers.sort_dist import SortDistLinear
 __all__ = [
     "Average",
     "CenterCrop",
+    "Channels",
+    "Concat",
     "Crops",
     "Flip",
+    "HalfDifference",
+    "HalfSum",
     "Join",
     "LinfLinear",
+    "LocalMax",
+    "LocalMin",
     "LpDist",
     "LpDistConv2d",
     "LpDistLinear",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import MeanShift, Normalize, ScaledLinear
+from zoo.layers import Concat, MeanShift, Normalize, ScaledLinear
 from zoo.models.fold_layers import Place, absorb, release
 from zoo.models.net import Net
 
@@ -71,7 +71,13 @@ def _another(model: AnyNet, **form: Any) -> AnyNet:
 
 
 def _leaves(model: Net) -> list[nn.Module]:
-    return [layer for layer in model.layers.modules() if not list(layer.children())]
+    """All layers in a row; branches side by side, which have no weights, count as one."""
+
+    def within(layer: nn.Module) -> list[nn.Module]:
+        parts = [] if isinstance(layer, Concat) else list(layer.children())
+        return [leaf for part in parts for leaf in within(part)] if parts else [layer]
+
+    return within(model.layers)
 
 
 def _has_weights(layer: nn.Module) -> bool:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
+from zoo.architectures import check_values
 from zoo.errors import UsageError
 from zoo.layers import LpDistLinear, MeanShift, Negate, PrunedLinfDistLinear
 from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architectures
+from zoo.models.stem import stem as features_of
 
 
 @bounded_by_layers
@@ -25,6 +28,7 @@ class LinfDistMLP(Net):
         depth: number of distance layers, the output layer included.
         width: units in each hidden layer.
         num_classes, in_chans, img_size, mean, std, folded: see Net.
+        stem: features that the first layer sees (see zoo.models.stem); None: the pixels.
         edges: number of edges of each layer of a pruned net (see zoo.models.prune); it is folded.
     """
 
@@ -39,8 +43,15 @@ class LinfDistMLP(Net):
         std: float = 1.0,
         folded: bool = False,
         edges: Sequence[int] | None = None,
+        stem: Sequence[str] | None = None,
     ):
-        sizes = {"depth": depth, "width": width, "edges": None if edges is None else list(edges)}
+        check_values({} if stem is None else {"stem": stem})
+        sizes = {
+            "depth": depth,
+            "width": width,
+            "edges": None if edges is None else list(edges),
+            "stem": None if stem is None else list(stem),
+        }
         super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
         if edges is not None and (not folded or len(edges) != depth or min(edges) < 1):
             raise UsageError(
@@ -48,8 +59,11 @@ class LinfDistMLP(Net):
                 f"got edges={list(edges)}, folded={folded}"
             )
         self.num_features = width
-        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        first = nn.Flatten() if stem is None else features_of(stem, in_chans)
+        layers: dict[str, nn.Module] = {"flatten": first}
         num_in = in_chans * self.input_shape[1] ** 2
+        if stem is not None:
+            num_in = first(torch.zeros(1, *self.input_shape)).shape[1]
         for i in range(1, depth + 1):
             last = i == depth
             num_out = num_classes if last else width

@@ -20,8 +20,14 @@ from tests import oracles
 from zoo.bounds.lipschitz import Lipschitz
 from zoo.layers import (
     Average,
+    Channels,
+    Concat,
     Flip,
+    HalfDifference,
+    HalfSum,
     LinfLinear,
+    LocalMax,
+    LocalMin,
     LpDistConv2d,
     LpDistLinear,
     MaxMin,
@@ -70,6 +76,12 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield nn.Linear(4, 3), (4,)
     yield ScaledLinear(3, 4), (3,)
     yield MaxMin(), (4,)
+    yield HalfSum(2), (1, 2, 2)
+    yield HalfDifference(3), (1, 2, 2)
+    yield LocalMax(2), (1, 2, 2)
+    yield LocalMin(2), (1, 2, 2)
+    yield Channels(2, 0), (4, 1, 1)
+    yield Concat([nn.Flatten(), nn.Sequential(HalfSum(3), nn.Flatten())]), (1, 2, 2)
     yield Flip(), (1, 2, 2)
     yield Shift(1, -1), (1, 2, 2)
     members = [nn.Sequential(nn.Flatten(), LpDistLinear(4, 3, bias=True)) for _ in range(3)]
