@@ -153,3 +153,26 @@ def shifted(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
         from_h, from_w = min(max(h - rows, 0), height - 1), min(max(w - columns, 0), width - 1)
         y[..., h, w] = x[..., from_h, from_w]
     return y
+
+
+def cropped(layer, x: np.ndarray) -> np.ndarray:
+    """CenterCrop, Crops and Join by indices, one output at a time."""
+    match type(layer).__name__:
+        case "CenterCrop":
+            top, left = ((side - layer.size) // 2 for side in x.shape[2:])
+            return x[:, :, top : top + layer.size, left : left + layer.size]
+        case "Crops":
+            corners = [range(0, side - layer.size + 1, layer.stride) for side in x.shape[2:]]
+            size = layer.size
+            windows = [
+                image[:, top : top + size, left : left + size].reshape(-1)
+                for image in x
+                for top in corners[0]
+                for left in corners[1]
+            ]
+            return np.array(windows)
+        case "Join":
+            count = layer.num_crops
+            rows = [np.concatenate(x[i : i + count]) for i in range(0, len(x), count)]
+            return np.array(rows)
+    raise AssertionError(type(layer).__name__)

@@ -14,11 +14,14 @@ from torch import nn
 from tests import oracles
 from zoo.layers import (
     Average,
+    CenterCrop,
     Channels,
     Concat,
+    Crops,
     Flip,
     HalfDifference,
     HalfSum,
+    Join,
     LinfLinear,
     LocalMax,
     LocalMin,
@@ -86,6 +89,8 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return best(x.reshape(b, c, h // k, k, w // k, k), (3, 5))
         case Channels():
             return x[:, layer.picked]
+        case CenterCrop() | Crops() | Join():
+            return oracles.cropped(layer, x)
         case Flip():
             return x[..., ::-1]
         case Shift():

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.layers import (
+    Crops,
+    Join,
     LinfLinear,
     LpDist,
     LpDistConv2d,
@@ -41,11 +43,11 @@ STD = 0.3081
 KINDS = {
     "lipschitz": [
         *("folded", "normalized", "pruned", "distconv", "sorted"),
-        *("group_sorted", "contracted", "mixed", "average", "stem"),
+        *("group_sorted", "contracted", "mixed", "average", "stem", "crops"),
     ],
     "interval": [
         *("folded", "normalized", "pruned", "distconv", "sorted"),
-        *("group_sorted", "contracted", "average", "stem"),
+        *("group_sorted", "contracted", "average", "stem", "crops"),
         *("relu", "conv", "head", "hybrid", "hybrid_normalized", "hybrid_conv"),
     ],
 }
@@ -171,6 +173,22 @@ def _head(seed: int) -> nn.Module:
     return net
 
 
+def _crops(seed: int) -> nn.Module:
+    """Each pixel through the same neurons, then all of them together."""
+    net = nn.Sequential(
+        Normalize([0.4], 0.3),
+        Crops(1, 1),
+        LpDistLinear(1, 3),
+        MeanShift(3),
+        Join(SIDE**2),
+        LpDistLinear(3 * SIDE**2, CLASSES, bias=True),
+        Negate(),
+    )
+    _sharpen(net, seed)
+    net.lipschitz = net[0].lipschitz
+    return net
+
+
 def _hybrid(seed: int) -> Net:
     """A distance net with an MLP head, as it trains: tanh, and scaled linear layers."""
     sizes = {"num_classes": CLASSES, "in_chans": 1, "img_size": SIDE, "mean": 0.13, "std": STD}
@@ -197,7 +215,8 @@ _BUILD = {
     "contracted": _contracted,
     "mixed": _mixed,
     "average": _average,
-    "stem": lambda seed: fold(_distance(seed, STEM)),
+    "stem": lambda seed: fold(_distance(seed, stem=STEM)),
+    "crops": _crops,
     "relu": _relu,
     "conv": _conv,
     "head": _head,

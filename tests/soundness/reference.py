@@ -129,6 +129,8 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return tuple(np.maximum(*_quarters(np.maximum, x)) for x in (lower, upper))
         case layers.Channels():
             return lower[:, layer.picked], upper[:, layer.picked]
+        case layers.CenterCrop() | layers.Crops() | layers.Join():
+            return tuple(oracles.cropped(layer, x) for x in (lower, upper))
         case layers.Flip():
             return lower[..., ::-1], upper[..., ::-1]
         case layers.Shift():

@@ -20,6 +20,7 @@ from tests import oracles
 from zoo.bounds.lipschitz import Lipschitz
 from zoo.layers import (
     Average,
+    CenterCrop,
     Channels,
     Concat,
     Flip,
@@ -82,6 +83,7 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield LocalMin(2), (1, 2, 2)
     yield Channels(2, 0), (4, 1, 1)
     yield Concat([nn.Flatten(), nn.Sequential(HalfSum(3), nn.Flatten())]), (1, 2, 2)
+    yield CenterCrop(1), (1, 3, 3)
     yield Flip(), (1, 2, 2)
     yield Shift(1, -1), (1, 2, 2)
     members = [nn.Sequential(nn.Flatten(), LpDistLinear(4, 3, bias=True)) for _ in range(3)]
