@@ -88,6 +88,8 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield Shift(1, -1), (1, 2, 2)
     members = [nn.Sequential(nn.Flatten(), LpDistLinear(4, 3, bias=True)) for _ in range(3)]
     yield Average(members, [Flip(), Shift(-1, 0)]), (1, 2, 2)
+    # Of exact parts: all that it errs by is its own.
+    yield Average([nn.Flatten()], [Flip(), Shift(-1, 0), Shift(0, 1)]), (1, 2, 2)
     contracted = LinfLinear(4, 3)
     contracted.weight.normal_(0, 0.5)
     yield contracted, (4,)
