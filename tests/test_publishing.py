@@ -49,7 +49,7 @@ def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_folder_is_complete_and_in_the_index(shelf: Path) -> None:
-    names = ["README.md", "certificates.csv", "config.json", "model.safetensors"]
+    names = ["README.md", "certificates.csv", "config.json", "model.safetensors", "training.png"]
     assert sorted(file.name for file in (shelf / NAME).iterdir()) == names
     assert sorted(file.name for file in shelf.iterdir()) == ["index.json", NAME]
     content = (shelf / NAME / "model.safetensors").read_bytes()

@@ -79,6 +79,16 @@ class Training(Strict):
     commit: str
 
 
+class Sibling(Strict):
+    """The same recipe under another seed: what it gave on the same images, A and B, unattacked."""
+
+    seed: int
+    validation_certified_acc: Number
+    n_clean: int
+    n_certified: int
+    seconds: Number
+
+
 class Member(Strict):
     """A published net that an average was made of, and the hash of its weight file."""
 
@@ -102,6 +112,8 @@ class Card(Strict):
         numerics: the rounding settings under which everything was proved.
         pruned_from, pruned_from_sha256: the net whose edges these are, and the hash of its weight
             file; None for a net that has all its edges. `training` is then that net's.
+        siblings: the recipe's other seeds. The published one certified the most validation images.
+        learning_curves: file beside the weights that shows the training run.
         averaged_from: the nets whose average this is; `training` is then that of the first.
         reported: what a paper reports for the method, in percent; not ours.
     """
@@ -136,6 +148,8 @@ class Card(Strict):
     pruned_from: str | None = None
     pruned_from_sha256: str | None = None
     averaged_from: tuple[Member, ...] = ()
+    siblings: tuple[Sibling, ...] = ()
+    learning_curves: str | None = None
     source: str
     reported: dict[str, Number] = Field(default_factory=dict)
     license: str = "Apache-2.0"
@@ -161,6 +175,12 @@ class Card(Strict):
         if self.attack == "none":
             return None
         return self.percent(self.counts.n_certified + self.counts.n_unknown)
+
+    @property
+    def seeds_certified(self) -> list[float]:
+        """Certified accuracy in percent of every seed, the published one first."""
+        counts = [self.counts.n_certified, *(each.n_certified for each in self.siblings)]
+        return [100 * count / self.counts.n for count in counts]
 
     def to_config(self) -> dict[str, Any]:
         """Content of config.json: timm's keys, so that its local-dir: and hf-hub: work, and ours.

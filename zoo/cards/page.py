@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 import yaml
 from jinja2 import Environment, StrictUndefined
 
 from zoo.cards.card import Card
+from zoo.data.names import CAVEATS
 from zoo.eps import format_eps
 
 _PAGE = """\
@@ -19,6 +21,10 @@ _PAGE = """\
 {{ ", perturbed images stay in [0, 1]" if card.clip }}), \
 {{ card.counts.n }} {{ card.split }} images.
 
+{% if card.data in caveats %}
+**{{ caveats[card.data] }}**
+
+{% endif %}
 | | images | % |
 |---|---|---|
 | classified correctly | {{ card.counts.n_clean }} | {{ "%.2f" | format(card.clean_acc) }} |
@@ -104,6 +110,22 @@ Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ car
 {{ "Training started from %s (sha256 `%s`). " % (card.training.init, card.training.init_sha256) \
 if card.training.init }}\
 The weights are those of epoch {{ card.training.selected_epoch }}, chosen without test images.
+{% if card.siblings %}
+
+| seed | validation, certified % | classified correctly | certified (A and B) | seconds |
+|---|---|---|---|---|
+{% for seed, validation, clean, certified, seconds in seeds %}
+| {{ seed }} | {{ "%.2f" | format(validation) }} | {{ clean }} | {{ certified }} | {{ seconds }} |
+{% endfor %}
+
+Seed {{ card.training.seed }} is published, chosen by validation images. All \
+{{ seeds | length }} certify {{ "%.2f" | format(mean) }} % on average, standard deviation \
+{{ "%.2f" | format(spread) }}.
+{% endif %}
+{% if card.learning_curves %}
+
+![learning curves]({{ card.learning_curves }})
+{% endif %}
 """
 
 
@@ -112,7 +134,28 @@ def render_page(card: Card) -> str:
     environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
     front_matter = yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True)
     page = environment.from_string(_PAGE)
-    return page.render(card=card, eps=format_eps(card.eps), front_matter=front_matter)
+    certified = card.seeds_certified
+    return page.render(
+        card=card,
+        eps=format_eps(card.eps),
+        front_matter=front_matter,
+        caveats=CAVEATS,
+        seeds=_seeds(card),
+        mean=statistics.mean(certified),
+        spread=statistics.stdev(certified) if len(certified) > 1 else 0.0,
+    )
+
+
+def _seeds(card: Card) -> list[tuple[int, float, int, int, float]]:
+    """Seed, certified validation accuracy, counts and seconds of every run, by seed."""
+    own, counts = card.training, card.counts
+    rows = [(own.seed, own.validation_certified_acc, counts.n_clean, counts.n_certified)]
+    seconds = [own.seconds, *(each.seconds for each in card.siblings)]
+    rows += [
+        (each.seed, each.validation_certified_acc, each.n_clean, each.n_certified)
+        for each in card.siblings
+    ]
+    return sorted((*row, took) for row, took in zip(rows, seconds, strict=True))
 
 
 def _front_matter(card: Card) -> dict[str, Any]:

@@ -15,6 +15,12 @@ def publish(
         str,
         typer.Argument(help="A run folder; or a weight folder or name, to measure it anew."),
     ],
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option("--seeds", help="A run of the same recipe under another seed; repeatable."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of the attack.")] = 100,
+    restarts: Annotated[int, typer.Option(help="Restarts of the attack.")] = 5,
     out: Weights = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -25,6 +31,7 @@ def publish(
 
     Given a weight folder instead: its weights stay, its claims are measured and written anew.
     """
+    from zoo.attacks.pgd import PGD
     from zoo.cards.index import read_index
     from zoo.cli.show import print_weight_folder, progress
     from zoo.errors import UsageError
@@ -35,9 +42,13 @@ def publish(
     published = not is_run and (run in read_index() or (Path(run) / "config.json").is_file())
     if published and out is not None:
         raise UsageError(f"{run} is a weight folder, whose claims are renewed in place: no --out")
+    if published and seeds:
+        raise UsageError(f"{run} is a weight folder: its seeds were measured with its run")
+    attack = PGD(steps=steps, restarts=restarts)
     with progress(f"publish {run}", quiet=quiet) as show:
         if published:
-            folder = measure_again(run, Measuring(progress=show, quiet=quiet))
+            folder = measure_again(run, Measuring(attack, show, quiet))
         else:
-            folder = write(run, out=out, progress=show, quiet=quiet)
+            own = {"siblings": seeds or (), "attack": attack, "out": out}
+            folder = write(run, **own, progress=show, quiet=quiet)
     print_weight_folder(folder, json=json)

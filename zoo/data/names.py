@@ -17,6 +17,12 @@ DATASETS: dict[str, str] = {
     "tiny_imagenet": "64x64 colour pictures of 200 kinds of things; unpack the archive yourself",
 }
 
+# What must be said beside every figure that is measured on them.
+CAVEATS: dict[str, str] = {
+    "cifar10_jpeg": "cifar10_jpeg is CIFAR-10 re-encoded as JPEG: figures on it are none of the "
+    "CIFAR-10 benchmark.",
+}
+
 # Data sets that are the user's own files: the name of the source, then a path.
 PATH_SOURCES: dict[str, str] = {
     "folder": "folder:PATH, image folders: PATH/train/<class>/*, PATH/test/<class>/*",

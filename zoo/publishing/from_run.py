@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zoo.attacks import Attack
@@ -16,6 +16,7 @@ from zoo.models import Net, fold
 from zoo.names import contradiction
 from zoo.paths import weights_dir
 from zoo.publishing.release import Claim, Measuring, release
+from zoo.publishing.siblings import measured_siblings
 from zoo.runs import trained_net
 from zoo.tensors import check_file, save_tensors, sha256_of
 from zoo.training import RunFolder
@@ -24,6 +25,7 @@ from zoo.training import RunFolder
 def publish(
     run: str | Path,
     *,
+    siblings: Sequence[str | Path] = (),
     out: str | Path | None = None,
     attack: Attack | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -33,6 +35,7 @@ def publish(
 
     Args:
         run: a folder that `zoo train` finished.
+        siblings: runs of the same recipe under other seeds, for the card.
         out: folder that holds weight folders and index.json; the zoo's own by default.
         attack: what certified images must survive; PGD with 100 steps and 5 restarts by default.
         progress: called with (images done, images in all).
@@ -43,7 +46,8 @@ def publish(
 
     Raises:
         NotFoundError: no finished run there.
-        UsageError: a recipe whose name is no model name, or a name that is taken.
+        UsageError: a recipe whose name is no model name, or a name that is taken; siblings of
+            another recipe, or with better validation figures.
         FalsifiedError: an attack broke a certified image; nothing is written.
     """
     finished = RunFolder.open(run)
@@ -73,10 +77,15 @@ def publish(
         "training": Training(recipe=json.loads(recipe.model_dump_json()), **finished.summary()),
         "source": recipe.source,
         "reported": recipe.reported,
+        "siblings": measured_siblings(finished, siblings, test, quiet=quiet),
     }
     claim = Claim(recipe.name, recipe.model.name, recipe.eps, recipe.bound)
     measuring = Measuring(attack, progress, quiet)
-    return release(fold(trained), claim, about, test, parent, measuring)
+    curves = finished.path / "curves.png"
+    return release(
+        *(fold(trained), claim, about, test, parent, measuring),
+        learning_curves=curves if curves.is_file() else None,
+    )
 
 
 def _is_published(trained: Net, folder: Path) -> bool:

@@ -37,7 +37,7 @@ CURVE_POINTS = 41
 _CLAIMS = ("certificates.csv", "README.md", "config.json")
 # What a card says of how its net came to be, which measuring cannot find out.
 ORIGIN = "arch_args mean std training pruned_from pruned_from_sha256 averaged_from".split()
-ORIGIN += "source reported license".split()
+ORIGIN += "siblings learning_curves source reported license".split()
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def release(
     test: Pixels,
     parent: Path,
     measuring: Measuring,
+    learning_curves: Path | None = None,
 ) -> Path:
     """Write a folded net's weights, certify and attack what was written, write and enter its card.
 
@@ -96,6 +97,7 @@ def release(
         net: folded; what is measured is its file, read back.
         about: fields of the card that say how the net came to be.
         parent: folder that holds weight folders and index.json.
+        learning_curves: image that goes into the folder.
 
     Returns:
         The new folder, parent/<name>.
@@ -110,6 +112,9 @@ def release(
         folder = Path(temporary) / claim.name
         folder.mkdir()
         save_tensors(net, folder / "model.safetensors")
+        if learning_curves is not None:
+            about |= {"learning_curves": f"training{learning_curves.suffix}"}
+            shutil.copyfile(learning_curves, folder / about["learning_curves"])
         written = timm.create_model(claim.arch, **about["arch_args"]).eval()
         load_tensors(written, folder / "model.safetensors")
         card = write_claims(folder, written, claim, about, test, measuring)

@@ -103,7 +103,7 @@ class RunFolder:
                 "  go on with it: --resume; or give another folder with --out, or delete it"
             )
         if begun:
-            changed = _changes(load_recipe(path / "recipe.yaml"), self.recipe)
+            changed = changes(load_recipe(path / "recipe.yaml"), self.recipe)
             if changed:
                 raise UsageError(
                     "\n  ".join([f"{path} holds a run of another recipe; it has", *changed])
@@ -152,7 +152,7 @@ def _foreign(folder: Path) -> bool:
     return any(not file.name.startswith(own) for file in folder.iterdir())
 
 
-def _changes(old: Recipe, new: Recipe) -> list[str]:
+def changes(old: Recipe, new: Recipe) -> list[str]:
     """Settings of a run's recipe that another recipe changes, a line each."""
     before, after = (_flat(recipe.model_dump(mode="json")) for recipe in (old, new))
     keys = sorted(before.keys() | after.keys())
