@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from torch import nn
 
 from soundness import reference
 from soundness.nets import KINDS, predictions, random_images, random_net
@@ -17,7 +16,6 @@ from zoo.certification import Certifier
 
 IMAGES = 5
 NEAR = 1e-5  # of the largest number on the way: where rounding may decide
-NEAR_SUMS = 3e-5  # in a net of sums, whose errors are those of their worst order
 SHARES = (1 - 3e-4, 1 + 3e-4)  # of each image's own border
 
 
@@ -28,8 +26,7 @@ def hunt() -> Iterator[str]:
         y_B, x, clip = predictions(net, x_BCHW), x_BCHW.numpy(), seed % 3 != 0
         border_B = reference.borders(bound, net, x, y_B.numpy(), clip=clip)
         eps = [min(Fraction(float(b)) * Fraction(s), Fraction(1)) for s in SHARES for b in border_B]
-        sums = any(isinstance(layer, nn.Linear | nn.Conv2d) for layer in net.modules())
-        near_B = (NEAR_SUMS if sums else NEAR) * reference.scale(net, x)
+        near_B = NEAR * reference.scale(net, x)
         found = Certifier(net, bound)(x_BCHW, y_B, eps, clip=clip)
         for certificate in found:
             eps_B = [float(certificate.eps)] * IMAGES
