@@ -8,10 +8,10 @@ B (column b): the float32 program keeps the class on every float32 image of the 
   through all layers, whatever the card's bound: "lipschitz" proves no more.
 layer_kinds.py says what layers make of a box, enclosures.py how rounding is accounted for.
 
-Where each layer rounds in one fixed way, verdicts on a must agree (near the border, and of `--exact`
-images, in exact fractions) and each b must be proved. Nets with sums (linear, conv2d, tanh) must
-prove what they claim, to 1e-9 of their logits ("within rounding"). Not checked: naive, margin,
-radius, slack, nor who is falsified or unknown, save that B proves no falsified image.
+Where each layer rounds in one fixed way, verdicts on a must agree, and each b must be proved; a is
+decided in exact fractions near the border and for `--exact` images. Nets with sums (linear, conv2d,
+tanh) must prove what they claim, to 1e-9 of their logits ("within rounding"). Not checked: naive,
+margin, radius, slack, nor who is falsified or unknown, save that B proves no falsified image.
 
 Shapes: B batch, C/H/W image, K classes, V values of a byte, 2 ends of a box (1 of a point).
 """

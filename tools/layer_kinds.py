@@ -12,15 +12,7 @@ from functools import reduce
 from itertools import pairwise
 
 import numpy as np
-from enclosures import (
-    TINY,
-    U32,
-    U64,
-    linear,
-    numbers,
-    outward,
-    rounded_once,
-)
+from enclosures import TINY, U32, U64, linear, outward, rounded_once
 from numpy.testing import assert_ as require
 
 TANH = 2 * 4  # so many shares U is a library's tanh assumed to be off: 4 units in the last place
@@ -79,7 +71,7 @@ def sort_dist(x_2BI, weight, order_K, bias=0):
 # ------------------------------------------------------------------------------------------- images
 
 
-def patches(x_2BCHW, size, stride, padding=0, border=0):
+def patches(x_2BCHW, size, stride, padding=0, border=Fraction(0)):
     """What a kernel sees at each place, x_2RI, row by row; and the places, ends x B x H' x W'."""
     require(size[0] == x_2BCHW.shape[2], "a kernel of another number of channels")
     height, width = x_2BCHW.shape[3:]
@@ -154,13 +146,14 @@ def average(parts, weights):
     """Weighted sum of what several branches make of the box, in their order."""
     exact = [Fraction(v) for v in weights]
     require(min(exact) > 0 and sum(exact) <= 1, "weights must be positive and sum to at most 1")
-    require(all(np.float32(v) == v for v in weights), "weights must be float32 numbers")
-    v_K = numbers(np.float32(weights), parts[0].dtype.type)
+    require(all(float(np.float32(v)) == v for v in weights), "weights must be float32 numbers")
+    v_K = exact if parts[0].dtype.hasobject else np.array(weights, parts[0].dtype)
     terms = (rounded_once(v * part) for v, part in zip(v_K, parts, strict=True))
     return reduce(lambda a, b: rounded_once(a + b), terms)
 
 
-# Kinds that pick or compare numbers round nothing: one line each.
+# A kind that picks or compares numbers rounds nothing: a line. So is an operation that rounds once
+# and grows, by `rounded_once`.
 KINDS = {
     "flatten": lambda x: x.reshape(*x.shape[:2], -1),
     "join": lambda x, crops: x.reshape(len(x), -1, crops * x.shape[2]),
@@ -168,14 +161,10 @@ KINDS = {
     "relu": lambda x: np.maximum(x, 0),
     "negate": lambda x: -x[::-1],
 }
-for kind in (linf_dist, pruned_linf_dist, sort_dist, linf_dist_conv2d, linear, conv2d, normalize):
-    KINDS[kind.__name__] = kind
-for kind in (center_crop, shift, crops, max_min, tanh, average):
-    KINDS[kind.__name__] = kind
+FUNCTIONS = linf_dist, pruned_linf_dist, sort_dist, linf_dist_conv2d, linear, conv2d, normalize
+FUNCTIONS += center_crop, shift, crops, max_min, tanh, average
+KINDS |= {function.__name__: function for function in FUNCTIONS}
 SUMS = {"linear", "conv2d", "tanh"}  # other machines may give other last bits
-
-
-# --------------------------------------------------------------------------------------------- nets
 
 
 def options(layer, tensors):

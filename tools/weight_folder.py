@@ -16,7 +16,8 @@ from numpy.testing import assert_ as require  # unlike assert, python -O keeps i
 
 def read(path, sha256=None):
     read.path = path  # the file that an error is about
-    data = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read()
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        data = file.read()
     require(sha256 in (None, hashlib.sha256(data).hexdigest()), "not the sha256 of the card")
     return data
 
