@@ -19,9 +19,9 @@ import pytest
 from safetensors.numpy import load
 
 from tests.checker_folders import digits, handmade, rows_of, safetensors, write
+from tests.checker_tool import TOOL
 
 ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools" / "check_certificates.py"
 DIGITS = ROOT / "weights" / "linf_dist_mlp3.digits_eps0.1"
 PRUNED = ROOT / "weights" / "linf_dist_mlp5.mnist_eps0.3_small_pruned"
 
