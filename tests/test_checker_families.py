@@ -21,7 +21,7 @@ from safetensors.numpy import load
 
 from tests.checker_families import publish_families
 from tests.checker_folders import rows_of, safetensors, write
-from tests.checker_tool import TOOL, part
+from tests.checker_tool import TOOL, checker
 from zoo.architectures import architectures
 
 Tensors = dict[str, np.ndarray]
@@ -68,7 +68,7 @@ def test_the_checker_agrees_on_every_image_of_every_family(folders):
 
 def test_margins_are_those_of_the_package(folders):
     """Column margin is the smaller of A and B, and rounding costs little."""
-    reading, checking = part("weight_folder"), part("check_certificates")
+    reading, checking = checker.weight_folder, checker.check_certificates
     for name, folder in folders.items():
         card = reading.read_folder(folder, Path())
         _, a, b, _, _ = checking.verdicts(card, 360, 0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import oracles
-from tests.checker_tool import part
+from tests.checker_tool import checker
 from tests.soundness import exact
 from zoo.layers import (
     Average,
@@ -90,9 +90,9 @@ def ends(net: nn.Module, x_2BCHW: np.ndarray, kind: type) -> np.ndarray:
     tensors: dict[str, dict[str, np.ndarray]] = {}
     for key, tensor in net.state_dict().items():
         name, _, own = key.rpartition(".")
-        tensors.setdefault(name, {})[own] = part("enclosures").numbers(tensor.numpy(), kind)
-    box = part("enclosures").numbers(x_2BCHW, kind)
-    return part("layer_kinds").run(describe(net), tensors, box)
+        tensors.setdefault(name, {})[own] = checker.enclosures.numbers(tensor.numpy(), kind)
+    box = checker.enclosures.numbers(x_2BCHW, kind)
+    return checker.layer_kinds.run(describe(net), tensors, box)
 
 
 def box_and_points(radius: float, count: int) -> tuple[np.ndarray, Tensor]:
@@ -109,7 +109,7 @@ def box_and_points(radius: float, count: int) -> tuple[np.ndarray, Tensor]:
 
 
 def test_every_kind_has_a_test():
-    assert {"flatten", *BUILD} == set(part("layer_kinds").KINDS)
+    assert {"flatten", *BUILD} == set(checker.layer_kinds.KINDS)
 
 
 @pytest.mark.parametrize("kind", BUILD)
@@ -174,14 +174,14 @@ def test_margins_through_a_last_linear_layer(radius):
     net, (x_2BCHW, points) = build("linear"), box_and_points(radius, 400)
     tensors = {"1": {key: t.numpy() for key, t in net[1].state_dict().items()}}
     wide = {
-        kind: {"1": {key: part("enclosures").numbers(t, kind) for key, t in tensors["1"].items()}}
+        kind: {"1": {key: checker.enclosures.numbers(t, kind) for key, t in tensors["1"].items()}}
         for kind in (np.float32, np.float64, Fraction)
     }
     y_B = np.array([4])
 
     def margins_K(kind: type) -> np.ndarray:
-        box = part("enclosures").numbers(x_2BCHW, kind)
-        return part("check_certificates").margins(describe(net), wide[kind], box, y_B)[0]
+        box = checker.enclosures.numbers(x_2BCHW, kind)
+        return checker.check_certificates.margins(describe(net), wide[kind], box, y_B)[0]
 
     wanted = exact.margins(net, *(oracles.exactly(end) for end in x_2BCHW), y_B)[0]
     assert (margins_K(Fraction) == wanted).all()
