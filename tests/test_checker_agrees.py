@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import zoo.publishing.release
+from tests.checker_tool import TOOL
 from zoo.attacks.pgd import PGD
 from zoo.bounds import bounds
 from zoo.boxes import box
@@ -30,7 +31,6 @@ from zoo.layers import Normalize
 from zoo.publishing.release import Claim, Measuring
 from zoo.tensors import save_tensors
 
-ROOT = Path(__file__).parent.parent
 EPS = Fraction(3, 100)
 
 
@@ -74,8 +74,7 @@ def folder(shelf: Path, tmp_path_factory) -> Path:
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    tool = ROOT / "tools" / "check_certificates.py"
-    command = [sys.executable, str(tool), *map(str, words)]
+    command = [sys.executable, str(TOOL), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
