@@ -24,9 +24,12 @@ from zoo.publishing.release import Claim, Measuring, release
 
 SIZES = {"in_chans": 1, "img_size": 8, "mean": 0.3058, "std": 0.3754}
 
+STEM = ["raw", "mean2", "difference1", "max2", "min4"]
+
 # Architecture, arguments, the bound that proves and eps.
 FAMILIES = {
     "linf_dist_mlp3": ({"width": 24}, "lipschitz", "0.05"),
+    "linf_dist_mlp4": ({"width": 16, "stem": STEM}, "interval", "0.03"),
     "sortnet_mlp3": ({"width": 16, "k": 4}, "interval", "0.02"),
     "linf_dist_hybrid3": ({"width": 16, "head_width": 12, "crop": 6}, "interval", "0.02"),
     "linf_dist_conv5": ({"channels": 2, "width": 12, "head_width": 8}, "interval", "0.02"),

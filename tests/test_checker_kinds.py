@@ -18,9 +18,15 @@ from tests.soundness import exact
 from zoo.layers import (
     Average,
     CenterCrop,
+    Channels,
+    Concat,
     Crops,
     Flip,
+    HalfDifference,
+    HalfSum,
     Join,
+    LocalMax,
+    LocalMin,
     LpDistConv2d,
     LpDistLinear,
     MaxMin,
@@ -68,6 +74,12 @@ BUILD = {
     "crops": lambda: [Crops(2, 2)],
     "join": lambda: [Crops(3, 1), Join(4)],
     "average": lambda: [average()],
+    "half_sum": lambda: [HalfSum(2)],
+    "half_difference": lambda: [HalfDifference(3)],
+    "local_max": lambda: [LocalMax(2)],
+    "local_min": lambda: [LocalMin(2)],
+    "channels": lambda: [Channels(1, 0)],
+    "concat": lambda: [Concat([nn.Flatten(), nn.Sequential(HalfSum(3), nn.Flatten())])],
 }
 SUMS = ("linear", "conv2d", "tanh")
 

@@ -13,6 +13,16 @@ from itertools import pairwise
 
 import numpy as np
 from enclosures import TINY, U32, U64, linear, outward, rounded_once
+from image_kinds import (
+    center_crop,
+    crops,
+    half_difference,
+    half_sum,
+    local_max,
+    local_min,
+    patches,
+    shift,
+)
 from numpy.testing import assert_ as require
 
 TANH = 2 * 4  # so many shares U is a library's tanh assumed to be off: 4 units in the last place
@@ -71,18 +81,6 @@ def sort_dist(x_2BI, weight, order_K, bias=0):
 # ------------------------------------------------------------------------------------------- images
 
 
-def patches(x_2BCHW, size, stride, padding=0, border=Fraction(0)):
-    """What a kernel sees at each place, x_2RI, row by row; and the places, ends x B x H' x W'."""
-    require(size[0] == x_2BCHW.shape[2], "a kernel of another number of channels")
-    height, width = x_2BCHW.shape[3:]
-    framed = np.pad(x_2BCHW, [(0, 0)] * 3 + [(padding, padding)] * 2)
-    framed[:] = border
-    framed[:, :, :, padding : padding + height, padding : padding + width] = x_2BCHW
-    seen = np.lib.stride_tricks.sliding_window_view(framed, size, (2, 3, 4))
-    seen = seen[:, :, 0, ::stride, ::stride]
-    return seen.reshape(len(seen), -1, np.prod(size)), seen.shape[:4]
-
-
 def at_places(y_2RO, places):
     return np.moveaxis(y_2RO.reshape(-1, *places[1:], y_2RO.shape[2]), 4, 2)
 
@@ -96,26 +94,6 @@ def linf_dist_conv2d(x_2BCHW, weight, pad_value_C, bias=0, *, stride, padding):
     border_C11 = pad_value_C[:, None, None]
     x_2RI, places = patches(x_2BCHW, weight.shape[1:], stride, padding, border_C11)
     return at_places(linf_dist(x_2RI, weight.reshape(len(weight), -1), bias), places)
-
-
-def center_crop(x_2BCHW, size):
-    height, width = x_2BCHW.shape[3:]
-    require(0 < size <= min(height, width), "a crop of another size than the image has")
-    top, left = (height - size) // 2, (width - size) // 2
-    return x_2BCHW[:, :, :, top : top + size, left : left + size]
-
-
-def shift(x_2BCHW, rows, columns):
-    """The image moved down and to the right; where it leaves a gap its edge is repeated."""
-    height, width = x_2BCHW.shape[3:]
-    at_H = np.clip(np.arange(height) - rows, 0, height - 1)
-    at_W = np.clip(np.arange(width) - columns, 0, width - 1)
-    return x_2BCHW[:, :, :, at_H][:, :, :, :, at_W]
-
-
-def crops(x_2BCHW, size, stride):
-    """All crops of an image, row by row, as a batch of their own."""
-    return patches(x_2BCHW, (x_2BCHW.shape[2], size, size), stride)[0]
 
 
 def normalize(x_2BCHW, mean_C, std):
@@ -158,11 +136,14 @@ KINDS = {
     "flatten": lambda x: x.reshape(*x.shape[:2], -1),
     "join": lambda x, crops: x.reshape(len(x), -1, crops * x.shape[2]),
     "flip": lambda x: x[..., ::-1],
+    "channels": lambda x, picked: x[:, :, picked],
+    "concat": lambda parts: np.concatenate(parts, 2),
     "relu": lambda x: np.maximum(x, 0),
     "negate": lambda x: -x[::-1],
 }
 FUNCTIONS = linf_dist, pruned_linf_dist, sort_dist, linf_dist_conv2d, linear, conv2d, normalize
-FUNCTIONS += center_crop, shift, crops, max_min, tanh, average
+FUNCTIONS += center_crop, shift, crops, half_sum, half_difference, local_max, local_min
+FUNCTIONS += max_min, tanh, average
 KINDS |= {function.__name__: function for function in FUNCTIONS}
 SUMS = {"linear", "conv2d", "tanh"}  # other machines may give other last bits
 
