@@ -69,6 +69,23 @@ def test_other_names_and_arguments_are_refused(name, arguments, word):
         check_architecture(name, arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"k": 65}, "from 1 to 64"),  # their weights are fractions: thousands of them take minutes
+        ({"k": 0}, "from 1 to 64"),
+        ({"rho": 1}, r"in \[0, 1\)"),
+        ({"rho": 10**400}, r"in \[0, 1\)"),
+        ({"std": 10**400}, "finite number"),
+        ({"mean": [0.1, -(10**400)]}, "one number or a list"),
+        ({"keep": float("nan")}, r"in \(0, 1\]"),
+    ],
+)
+def test_numbers_of_no_meaning_are_refused(arguments, word):
+    with pytest.raises(UsageError, match=word):
+        check_values(arguments)
+
+
 def test_views_have_the_names_that_the_table_knows():
     assert tuple(_VIEWS) == VIEWS
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import NAME
 
+import zoo
 import zoo.cli
 import zoo.layers.lp_dist
 import zoo.publishing.claims
@@ -21,6 +22,7 @@ from zoo.cards.index import read_index
 from zoo.certification.report import SAMPLE_COLUMNS, write_csv
 from zoo.data.load import load_data
 from zoo.errors import ClaimError, IntegrityError
+from zoo.layers import Shift
 from zoo.publishing.claims import check_claims
 from zoo.publishing.release import Measuring, measure_again
 
@@ -55,6 +57,17 @@ def test_a_claim_is_met_again(weights: Path) -> None:
     assert checked.report.rows[0].n_certified == card.counts.n_certified and not checked.notes
     assert checked.report.logits_sha256 == card.logits_sha256
     assert card.numerics["round_to_nearest"] and card.slack and 0 < card.slack.mean < 1e-4
+
+
+def test_a_card_does_not_speak_for_layers_that_were_changed(tmp_path: Path, weights: Path) -> None:
+    """A view has no tensors: only the card's list of layers tells that it is another."""
+    name = "linf_average.digits_eps0.1_views"
+    views = ("same", "left")
+    zoo.average(weights, name=name, views=views, out=tmp_path, attack=PGD(steps=1), quiet=True)
+    model = zoo.load(str(tmp_path / name))
+    assert zoo.evaluate(model, n=5, attack=None, quiet=True).rows[0].model == name
+    next(layer for layer in model.modules() if isinstance(layer, Shift)).columns = -2
+    assert zoo.evaluate(model, n=5, attack=None, quiet=True).rows[0].model == "LinfAverage"
 
 
 def test_the_fingerprint_is_the_hash_of_all_logits_in_order(weights: Path) -> None:

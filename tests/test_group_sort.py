@@ -163,3 +163,12 @@ batch_size: 128
     # No layer widens a box by more than its Lipschitz constant says, and pixels are clipped.
     interval = zoo.evaluate(str(folder), bound="interval", attack=None, quiet=True).rows[0]
     assert interval.n_certified >= net.card.counts.n_certified
+
+
+def test_rows_whose_norm_is_no_number_have_no_gain():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).double().eval()
+    nn.init.constant_(net[1].weight, 1.7e308)
+    net.lipschitz = 1.0
+    x_BCHW, y_B = torch.rand(1, 1, 2, 2, dtype=torch.float64), torch.zeros(1).long()
+    with pytest.raises(UsageError, match="norm of a row overflows"):
+        zoo.certify(net, x_BCHW, y_B, 0.1, bound="lipschitz")

@@ -19,7 +19,7 @@ from zoo.tensors import sha256_of
 from zoo.training import run_training
 from zoo.training.build import build_model
 from zoo.training.checkpoints import read_checkpoint
-from zoo.training.warm_start import warm_start
+from zoo.training.warm_start import _read_otherwise, warm_start
 
 WIDE = {"model.width": 256}  # as the published net
 
@@ -82,6 +82,15 @@ def test_what_does_not_fit_is_listed_and_stays_random() -> None:
     for key, value in model.state_dict().items():
         taken = key in began.copied
         assert torch.equal(value, before[key]) != taken, key
+
+
+def test_a_first_layer_that_reads_other_features_is_not_taken_over() -> None:
+    """As many features in another order have the same shapes, and other meanings."""
+    names = ["max2", "min2", "raw"]
+    trained, model = fresh(stem=names), fresh(stem=names[::-1])
+    assert _read_otherwise(model, trained) == {"layers.dist1.weight"}
+    assert _read_otherwise(fresh(stem=names), trained) == set()
+    assert _read_otherwise(fresh(), fresh(mean=0.2, std=0.5)) == set()
 
 
 def test_other_image_sizes_keep_the_later_layers() -> None:

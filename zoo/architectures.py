@@ -4,8 +4,8 @@ cards are checked without it; a test holds this table against timm's registry.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,8 +30,10 @@ _SHARED = (*_SIZES, "mean", "std")
 _FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
 VIEWS = ("same", "flip", "up", "down", "left", "right")
 
-_COUNTS = ("width", "head_width", "channels", "crop", "k", "num_classes", "in_chans", "img_size")
+_COUNTS = ("width", "head_width", "channels", "crop", "num_classes", "in_chans", "img_size")
 _MAX_MEMBERS = 64
+MAX_ORDER = 64  # order statistics; their weights are worked out in fractions
+_LARGEST_NUMBER = sys.float_info.max
 _MAX_SIZE = 2**31 - 1  # of one dimension; what a net needs in all is compared with its file
 
 
@@ -70,6 +72,9 @@ def check_values(arguments: Mapping[str, Any]) -> None:
         elif key == "edges":
             fits = isinstance(value, list | tuple) and all(map(_is_size, value))
             wanted = "it must list positive whole numbers"
+        elif key == "k":
+            fits = _is_size(value) and value <= MAX_ORDER
+            wanted = f"it must be a whole number from 1 to {MAX_ORDER}"
         elif key == "rho":
             fits, wanted = _is_number(value) and 0 <= value < 1, "it must be a number in [0, 1)"
         elif key == "keep":
@@ -97,7 +102,7 @@ def check_values(arguments: Mapping[str, Any]) -> None:
     for member in arguments.get("members", ()):
         _check_member(member)
     channels = arguments.get("in_chans", 1)
-    if channels > 2**16:  # the one size that something is made of outside of tensors
+    if channels > 2**16:  # something is made of it outside of tensors
         raise UsageError(f"in_chans = {channels} is more than any image has")
 
 
@@ -133,4 +138,5 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # An integer may have more digits than any float.
+    return type(value) in (int, float) and abs(value) <= _LARGEST_NUMBER

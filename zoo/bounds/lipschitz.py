@@ -54,10 +54,7 @@ class Lipschitz(Bound):
 
     The second holds since a rounding error is at most u times a computed magnitude, which changes
     by at most L eps + E(x) + E(x') within the ball: E(x') <= E(x) + K u (L eps + E(x) + E(x')), so
-    E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while K u <= 0.1. A layer whose sum of n terms is off
-    by n u times its result counts as n roundings; and where layers behind one have a gain, of more
-    or less than 1, its error and all that changes it reach the logits with that gain, as L and E
-    themselves do. Each is lessened by
+    E(x') <= E(x)(1 + 4 K u) + 1.5 K u L eps while K u <= 0.1. Each is lessened by
     8 u (|f_y| + |f_k| + 2 L eps), u = 2^-53, for the float64 arithmetic of the test itself.
 
     That a magnitude changes so little wants a word where layers do more than pass on the largest
@@ -66,8 +63,9 @@ class Lipschitz(Bound):
     |b|, change by at most |W| times the change of x. So where x has changed by at most G eps + e(x)
     + e(x'), G the gain and e the errors up to there, all that follows makes of it at most P(G eps)
     + P(e(x)) + P(e(x')), P being that of all layers from there on, which is at most L eps + E(x) +
-    E(x'): what P makes of earlier errors is a part of E. A sum of n products and a bias errs by
-    1.01 (n + 1) u of its magnitude, and counts as that many roundings.
+    E(x'): what P makes of earlier errors is a part of E, or E allows for more than P makes of them,
+    as behind order statistics. A layer that errs by n u times a magnitude (1.01 (n + 1) u for a
+    sum of n products and a bias) counts as n roundings.
     """
 
     name: ClassVar[str] = "lipschitz"
@@ -150,7 +148,7 @@ def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
     if constant < logits.gain:
         raise UsageError(
             f"{type(model).__name__} states the Lipschitz constant {constant:g}, "
-            f"its layers have {float(logits.gain):g}"
+            f"its layers have {float(min(logits.gain, Fraction(10) ** 300)):g}"
         )
     _check_range(model, logits.growth, x_BCHW.dtype)
     return logits

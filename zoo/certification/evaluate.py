@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import datetime
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -25,6 +26,7 @@ from zoo.data.pixels import Pixels
 from zoo.eps import Eps, format_eps, parse_eps_list
 from zoo.errors import FalsifiedError, UsageError
 from zoo.halving import in_batches
+from zoo.rules import describe
 from zoo.tensors import state_sha256
 from zoo.version import __version__
 from zoo.weights import load
@@ -67,7 +69,7 @@ def evaluate(
     net = load(model) if isinstance(model, str) else model
     card = getattr(net, "card", None)
     # A card speaks for the weights it came with: changed ones have no name and no hash.
-    own = card if card and getattr(net, "loaded_state", "") == state_sha256(net) else None
+    own = card if card and _is_as_loaded(net, card) else None
     if dtype not in ("float32", "float64"):
         raise UsageError(f"dtype {dtype!r}: certificates are for float32 or float64 programs")
     # A copy: the caller's model keeps its device and dtype.
@@ -121,6 +123,19 @@ def evaluate(
     ]
     first = Certificate.cat(certificates[0])
     return Report(rows, _samples(first, broken[0]), logits.hexdigest(), first.numerics)
+
+
+def _is_as_loaded(net: nn.Module, card: Any) -> bool:
+    """Whether a net is still the one that its card describes: its tensors, and its layers.
+
+    Layers that pick pixels hold no tensors, so that a hash alone would not see them changed.
+    """
+    if getattr(net, "loaded_state", "") != state_sha256(net):
+        return False
+    try:
+        return not card.layers or json.loads(json.dumps(describe(net))) == list(card.layers)
+    except UsageError:  # a state that no kind of layer has, p = 8 say
+        return False
 
 
 def _falsified(

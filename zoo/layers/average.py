@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from torch import Tensor, nn
 
+from zoo.errors import UsageError
 from zoo.rounding import FLUSH, NAIVE, Ends, Reading
 from zoo.rules import Rounded, describe, forward_error, interval
 from zoo.rules.describe import Description
@@ -26,10 +27,15 @@ class Average(nn.Module):
     Args:
         members: nets; the weights of each are held once, however many views it gets.
         views: what each of them is shown, for example an image and its mirror image.
+
+    Raises:
+        UsageError: no member, or no view.
     """
 
     def __init__(self, members: Sequence[nn.Module], views: Sequence[nn.Module]):
         super().__init__()
+        if not members or not views:
+            raise UsageError("Average: there is no mean of nothing; give members and views")
         self.members, self.views = nn.ModuleList(members), nn.ModuleList(views)
 
     @property

@@ -140,7 +140,7 @@ class LpDistConv2d(LpDist):
 @obstacle.register
 def finite_exponent(layer: LpDist) -> str | None:
     """What every kind of distance has in its way, and more by rules of its own."""
-    if math.isinf(layer.p):
+    if layer.p == math.inf:
         return None
     return f"it runs at p = {layer.p:g}, where it is not 1-Lipschitz; set model.p = math.inf"
 

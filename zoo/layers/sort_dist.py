@@ -135,7 +135,7 @@ def _(layer: SortDistLinear, x: Rounded, unit: float) -> Rounded:
     y_BO = layer.shift(z_BO)
     num_k, gain = len(layer.order_K), layer.gain
     incoming_B1 = reduce(x.error.expand_as(x.value), "b i -> b 1", "max")
-    # SOUND: gain <= 1, and 1 is not rounded.
+    # SOUND: gain <= 1, and 1 is not rounded; errors that the gain lessens are allowed for in full.
     error_BO = incoming_B1 + ordered_error(num_k, z_BO, unit)
     # As many roundings of z as its error counts: what grows within a ball is counted by them.
     if layer.bias is None:

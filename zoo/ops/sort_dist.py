@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from zoo.architectures import MAX_ORDER
 from zoo.errors import UsageError
 from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast, sign
 from zoo.ops.define import distance_op
@@ -92,10 +93,12 @@ def order_weights(rho: float, k: int) -> tuple[float, ...]:
     (0.6666666269302368, 0.3333333134651184)
 
     Raises:
-        UsageError: rho outside [0, 1), or k < 1.
+        UsageError: rho outside [0, 1), or k outside 1 .. 64; exact sums of many more take minutes.
     """
-    if not 0 <= rho < 1 or k < 1:
-        raise UsageError(f"sort_dist: needs 0 <= rho < 1 and k >= 1, got rho={rho}, k={k}")
+    if not 0 <= rho < 1 or not 1 <= k <= MAX_ORDER:
+        raise UsageError(
+            f"sort_dist: needs 0 <= rho < 1 and 1 <= k <= {MAX_ORDER}, got rho={rho}, k={k}"
+        )
     ratio = Fraction(rho)
     exact = [(1 - ratio) * ratio**j / (1 - ratio**k) for j in range(k)]
     rounded = tuple(_round_down(value) for value in exact)

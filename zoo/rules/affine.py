@@ -58,7 +58,10 @@ def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
 def _(layer: nn.Linear, x: Rounded, unit: float) -> Rounded:
     affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
     # SOUND: gains multiply up to the constant that certifies, so none may be rounded down.
-    return affine_error(affine, layer(x.value), x, row_norms(layer.weight).max().item())
+    gain = row_norms(layer.weight).max().item()
+    if gain == math.inf:
+        raise UsageError("a Linear has weights so large that the norm of a row overflows")
+    return affine_error(affine, layer(x.value), x, gain)
 
 
 def affine_error(affine: Affine, y: Tensor, x: Rounded, gain: float) -> Rounded:

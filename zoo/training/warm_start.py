@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.layers import Normalize, SortDistLinear
 from zoo.models import Net, fold, unfold
+from zoo.rules import describe
+from zoo.rules.describe import Description
 from zoo.tensors import load_tensors
 from zoo.training.build import build_model
 from zoo.training.run import RunFolder
@@ -53,7 +55,9 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
         NotFoundError, IntegrityError: see zoo.load.
         UsageError: no tensor fits.
     """
-    given, sha256 = _training_form(model, source)
+    trained, sha256 = _training_form(model, source)
+    given = dict(trained.state_dict())
+    elsewhere = _read_otherwise(model, trained)
     # The normalisation belongs to the data that is trained on, order weights to the recipe's rho:
     # neither to the net that came before.
     copied: list[str] = []
@@ -61,7 +65,9 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
     for name, tensor in model.state_dict().items():
         if name in _fixed(model):
             continue
-        if name not in given:
+        if name in elsewhere:
+            fresh.append(f"{name} {tuple(tensor.shape)}: it reads other features there")
+        elif name not in given:
             fresh.append(f"{name} {tuple(tensor.shape)}: there is none there")
         elif given[name].shape != tensor.shape:
             here, there = tuple(tensor.shape), tuple(given[name].shape)
@@ -77,8 +83,8 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
     return WarmStart(source, sha256, copied, fresh)
 
 
-def _training_form(model: nn.Module, source: str) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a trained net by the names that training knows, and the hash of their file."""
+def _training_form(model: nn.Module, source: str) -> tuple[nn.Module, str]:
+    """A trained net in the form and normalisation that training knows, and its file's hash."""
     if (Path(source) / "recipe.yaml").is_file():
         run = RunFolder.open(source)
         path = run.path / "model.safetensors"
@@ -92,7 +98,31 @@ def _training_form(model: nn.Module, source: str) -> tuple[dict[str, Tensor], st
             trained = unfold(trained, card.mean, card.std)
     if isinstance(trained, Net) and isinstance(model, Net):
         trained = _normalized_as(model, trained)
-    return dict(trained.state_dict()), sha256
+    return trained, sha256
+
+
+def _read_otherwise(model: nn.Module, trained: nn.Module) -> set[str]:
+    """Names of the model's tensors that read pixels, where the nets prepare these differently.
+
+    A stem or a crop has no tensors, and others of as many features have other meanings.
+    """
+    if not (isinstance(model, Net) and isinstance(trained, Net)):
+        return set()
+    front, first = _front(model)
+    if front == _front(trained)[0]:
+        return set()
+    return {name for name, _ in model.named_parameters() if name.startswith(f"layers.{first}.")}
+
+
+def _front(net: Net) -> tuple[Description, str]:
+    """What comes before the first layer with weights, its Normalize apart, and that one's name."""
+    front: list[nn.Module] = []
+    for name, layer in net.layers.named_children():
+        if list(layer.parameters()):
+            return describe(nn.Sequential(*front)), name
+        if not isinstance(layer, Normalize):
+            front.append(layer)
+    raise AssertionError("every net has a layer with weights")
 
 
 def _normalized_as(model: Net, trained: Net) -> Net:
