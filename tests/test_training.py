@@ -66,6 +66,29 @@ def test_a_watcher_sees_the_model_after_each_epoch_and_changes_nothing(tmp_path:
     assert same(kept(watched), kept(trained(tmp_path / "b")))
 
 
+def test_a_fused_optimizer_trains_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", **{"optimizer.fused": True})
+    assert not same(kept(whole), kept(trained(tmp_path / "other")))
+
+    class Stop(Exception):
+        pass
+
+    def stop(model: torch.nn.Module, epochs: int) -> None:
+        if epochs == whole.recipe.epochs - 1:
+            raise Stop
+
+    settings = {"overrides": TINY | {"optimizer.fused": True}, "quiet": True, "save_every": 0}
+    with pytest.raises(Stop):
+        run_training(NAME, out=tmp_path / "cut", watch=stop, **settings)
+    again = run_training(NAME, out=tmp_path / "cut", resume=True, **settings)
+    assert same(kept(again), kept(whole))
+
+
+def test_an_optimizer_without_a_fused_step_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^optimizer lamb: .*fused"):
+        trained(tmp_path / "run", **{"optimizer.name": "lamb", "optimizer.fused": True})
+
+
 def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path: Path) -> None:
     augment = {"augment.pad": 1, "ema": 0.5}
     first = trained(tmp_path / "a", **augment)

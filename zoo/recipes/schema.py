@@ -49,6 +49,8 @@ class Optimizer(Strict):
     Attributes:
         weight_decay: of all but the weights of distance layers, the objective's own included.
         lp_decay: of the weights of distance layers (zoo.training.lp_decay).
+        fused: take torch's fused step, where the optimiser has one: other bits than without, in a
+            quarter of the time, which counts in small batches.
         objective_lr: learning rate of the objective's own parameters, as a share of the schedule's.
     """
 
@@ -58,6 +60,7 @@ class Optimizer(Strict):
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
     lp_decay: Annotated[Number, Field(ge=0)] = 0.0
     objective_lr: Annotated[Number, Field(ge=0)] = 1.0
+    fused: bool = False
 
 
 class Schedules(Strict):

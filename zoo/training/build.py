@@ -74,6 +74,7 @@ def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
         },
     ]
     groups = [{"lr_share": 1.0} | part for part in parts if part["params"]]
+    own: dict[str, Any] = {"fused": True} if settings.fused else {}
     try:
         optimizer = create_optimizer_v2(
             groups,
@@ -82,6 +83,7 @@ def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
             weight_decay=settings.weight_decay,
             betas=settings.betas,
             eps=settings.eps,
+            **own,
         )
     # Some want another number of betas, some want CUDA, and say so in these ways.
     except (TypeError, ValueError, LookupError, AssertionError, ImportError) as error:
