@@ -57,7 +57,7 @@ def test_a_neuron_of_zeros_stays_finite():
 def test_ordinary_decay_passes_distance_weights_by():
     recipe = load_recipe(NAME, {"optimizer.weight_decay": 0.1})
     body, head = LpDistLinear(4, 3, bias=True), nn.Linear(3, 2)
-    optimizer = build_optimizer(Step(nn.Sequential(body, head), recipe.objective), recipe)
+    optimizer = build_optimizer(Step(nn.Sequential(body, head), recipe), recipe)
     decayed = {
         id(weight): group["weight_decay"]
         for group in optimizer.param_groups

@@ -131,7 +131,7 @@ def test_threshold_is_in_raw_pixels() -> None:
 
 def test_scale_is_trained_and_is_no_part_of_the_model(tmp_path) -> None:
     recipe = load_recipe(NAME, TINY)
-    step = Step(build_model(recipe.model, load_data("digits", "train")), recipe.objective)
+    step = Step(build_model(recipe.model, load_data("digits", "train")), recipe)
     optimizer = build_optimizer(step, recipe)
     assert [group["lr_share"] for group in optimizer.param_groups] == [1.0, 1.0, 0.2]
     run = run_training(recipe, out=tmp_path / "run", save_every=0, quiet=True)

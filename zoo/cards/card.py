@@ -60,6 +60,8 @@ class Training(Strict):
     Attributes:
         init, init_sha256: the net that training started from, and the hash of its weight file; None
             where it started from random weights.
+        teacher, teacher_sha256: the net whose soft labels training used, and the hash of its weight
+            file; None where there was none.
         commit: of the code; several where a run was resumed under another.
     """
 
@@ -73,6 +75,8 @@ class Training(Strict):
     processes: int = 1
     init: str | None = None
     init_sha256: str | None = None
+    teacher: str | None = None
+    teacher_sha256: str | None = None
     torch: str
     python: str
     zoo: str

@@ -109,6 +109,8 @@ Seed {{ card.training.seed }}, commit `{{ card.training.commit }}`, torch {{ car
 {{ ", %d thread(s)" % card.training.threads if card.training.threads }}. \
 {{ "Training started from %s (sha256 `%s`). " % (card.training.init, card.training.init_sha256) \
 if card.training.init }}\
+{% set taught = card.training.teacher, card.training.teacher_sha256 %}
+{{ "Soft labels came from %s (sha256 `%s`). " % taught if card.training.teacher }}\
 The weights are those of epoch {{ card.training.selected_epoch }}, chosen without test images.
 {% if card.siblings %}
 

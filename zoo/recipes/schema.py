@@ -63,6 +63,20 @@ class Optimizer(Strict):
     fused: bool = False
 
 
+class Teaching(Strict):
+    """Soft labels from a trained net (zoo.training.teacher), weighed by schedules.distill.
+
+    Attributes:
+        source: the teacher: a published name, a weight folder or a run folder.
+        sharpness: factor of its logits before the softmax.
+        scale: initial value of the trainable factor of the student's.
+    """
+
+    source: str
+    sharpness: Annotated[Number, Field(gt=0)] = 1.0
+    scale: Annotated[Number, Field(gt=0)] = 1.0
+
+
 class Schedules(Strict):
     """Functions of progress; eps is the training eps in pixel units, p the exponent of the net."""
 
@@ -70,6 +84,7 @@ class Schedules(Strict):
     eps: Schedule
     p: Schedule = Constant(name="constant", value=float("inf"))
     lam: Schedule | None = None
+    distill: Schedule | None = None
 
     def at(self, t: float) -> dict[str, float]:
         """Value of each schedule at progress t."""
@@ -118,6 +133,7 @@ class Recipe(Strict):
             inputs, for each net that is validated or kept; 0 keeps those of training.
         precision: bfloat16 runs matrix products and convolutions of the training steps under
             autocast; validation and certification stay in float32.
+        teacher: a net whose opinion counts beside the labels.
         init: what training starts from instead of random weights: a published name, a weight folder
             or a run folder.
         source: where method and figures come from.
@@ -145,6 +161,7 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     init: str | None = None
+    teacher: Teaching | None = None
 
     @field_validator("name")
     @classmethod
@@ -175,6 +192,8 @@ class Recipe(Strict):
         )
         if missing:
             raise ValueError(f"the objective reads schedules that are not given: {missing}")
+        if (self.teacher is None) != (self.schedules.distill is None):
+            raise ValueError("teacher and its weight, schedules.distill, come together")
         if self.select == "best" and self.train_on != "train":
             raise ValueError("select: best needs validation images: set train_on: train")
         if is_name(self.name):

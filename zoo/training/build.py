@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -15,7 +15,9 @@ from zoo.errors import UsageError
 from zoo.layers import LpDist
 from zoo.recipes import Recipe
 from zoo.recipes.schema import ModelSpec
-from zoo.training.step import Step
+
+if TYPE_CHECKING:  # a step's teacher is built here too
+    from zoo.training.step import Step
 
 
 def build_model(spec: ModelSpec, data: Pixels) -> nn.Module:

@@ -16,7 +16,16 @@ from zoo.ops.native import describe
 from zoo.version import __version__, source_commit
 
 # What may change the last bit of a sum: a resumed run that differs in one of these says so.
-_DECISIVE = ("commit", "torch", "device", "processor", "processes", "threads", "ops")
+_DECISIVE = (
+    "commit",
+    "torch",
+    "device",
+    "processor",
+    "processes",
+    "threads",
+    "ops",
+    "teacher_sha256",
+)
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
@@ -43,9 +52,9 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is no longer as it was, of all that may change the last bit of a result."""
     return [
-        f"{key} was {before.get(key)}, is {now[key]}"
+        f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in _DECISIVE
-        if before.get(key) != now[key]
+        if before.get(key) != now.get(key)
     ]
 
 

@@ -27,6 +27,7 @@ from zoo.training.processes import check_equal_bits, make_accelerator, on_main, 
 from zoo.training.run import RunFolder
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainingState, check_finite
+from zoo.training.teacher import Teacher
 from zoo.training.trainer import Trainer, Watch
 from zoo.training.warm_start import WarmStart, warm_start
 
@@ -114,7 +115,10 @@ class _Parts:
         began = None
         if recipe.init is not None and not run.checkpoints.exist:
             began = warm_start(model, recipe.init)
-        state = TrainingState.fresh(model, recipe, accelerator.device)
+        teacher = None
+        if recipe.teacher is not None:
+            teacher = Teacher.find(recipe.teacher, data.num_classes, accelerator.device)
+        state = TrainingState.fresh(model, recipe, accelerator.device, teacher)
         return cls(data, validation, batches, state, began)
 
 
@@ -123,6 +127,9 @@ def _prepare(run: RunFolder, accelerator: Accelerator, parts: _Parts, *, quiet: 
     recipe, main, state = run.recipe, accelerator.is_main_process, parts.state
     facts: dict[str, Any] = environment(accelerator)
     notes: list[str] = []
+    if recipe.teacher is not None and state.module.teacher is not None:
+        sha256 = state.module.teacher.sha256
+        facts |= {"teacher": recipe.teacher.source, "teacher_sha256": sha256}
     newest = on_main(accelerator, lambda: run.checkpoints.latest(notes.append))
     if newest is not None:
         state.unpack(read_checkpoint(newest), main=main)
@@ -183,6 +190,8 @@ def _finish(trainer: Trainer) -> None:
         }
         if began:
             summary |= {key: began[-1][key] for key in ("init", "init_sha256")}
+        taught = {"teacher", "teacher_sha256"} & run.environments()[-1].keys()
+        summary |= {key: run.environments()[-1][key] for key in sorted(taught)}
         draw_training(run.path, path=run.path / "curves.png")
         run.finish(selection.state, summary)
 

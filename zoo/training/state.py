@@ -16,6 +16,7 @@ from zoo.training.build import build_optimizer
 from zoo.training.checkpoints import Checkpoint
 from zoo.training.select import Selection
 from zoo.training.step import Step
+from zoo.training.teacher import Teacher
 
 # What JSON gives back as it was.
 _PLAIN = (bool, int, float, str, type(None))
@@ -43,9 +44,15 @@ class TrainingState:
     seconds: float = 0.0
 
     @classmethod
-    def fresh(cls, model: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
+    def fresh(
+        cls,
+        model: nn.Module,
+        recipe: Recipe,
+        device: torch.device,
+        teacher: Teacher | None = None,
+    ) -> TrainingState:
         """The first point of a run, with the model as it is."""
-        module = Step(model, recipe.objective).to(device)
+        module = Step(model, recipe, teacher).to(device)
         return cls(
             module=module,
             optimizer=build_optimizer(module, recipe),

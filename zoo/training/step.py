@@ -5,10 +5,13 @@ Shapes: B batch, C/H/W image.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from zoo.layers import set_exponent
-from zoo.objectives import Knobs, Objective
+from zoo.objectives import Knobs
+from zoo.recipes import Recipe
+from zoo.training.teacher import Teacher
 
 
 class Step(nn.Module):
@@ -18,12 +21,15 @@ class Step(nn.Module):
     without an error: so the loss is computed in here.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective):
+    def __init__(self, model: nn.Module, recipe: Recipe, teacher: Teacher | None = None):
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.teacher = model, recipe.objective, teacher
         self.parameters_of_objective = nn.ParameterDict(
-            {name: nn.Parameter(value) for name, value in objective.parameters().items()}
+            {name: nn.Parameter(value) for name, value in self.objective.parameters().items()}
         )
+        if recipe.teacher is not None:
+            scale = torch.tensor(recipe.teacher.scale)
+            self.parameters_of_objective["distill_scale"] = nn.Parameter(scale)
 
     def forward(self, x_BCHW: Tensor, y_B: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor]:
         """Loss, and how many of the batch are classified correctly."""
@@ -31,4 +37,8 @@ class Step(nn.Module):
         set_exponent(self.model, knobs["p"])
         own = dict(self.parameters_of_objective.items())
         result = self.objective(self.model, x_BCHW, y_B, knobs, own)
-        return result.loss, (result.logits_BK.argmax(1) == y_B).sum()
+        loss = result.loss
+        if self.teacher is not None:
+            scaled_BK = own["distill_scale"] * result.logits_BK
+            loss = loss + knobs["distill"] * self.teacher.loss(x_BCHW, scaled_BK)
+        return loss, (result.logits_BK.argmax(1) == y_B).sum()

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.layers import Normalize, SortDistLinear
 from zoo.models import Net, fold, unfold
 from zoo.rules import describe
 from zoo.rules.describe import Description
-from zoo.tensors import load_tensors
-from zoo.training.build import build_model
-from zoo.training.run import RunFolder
-from zoo.weights import load
+from zoo.training.trained import find_trained
 
 
 @dataclass(frozen=True)
@@ -85,17 +80,10 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
 
 def _training_form(model: nn.Module, source: str) -> tuple[nn.Module, str]:
     """A trained net in the form and normalisation that training knows, and its file's hash."""
-    if (Path(source) / "recipe.yaml").is_file():
-        run = RunFolder.open(source)
-        path = run.path / "model.safetensors"
-        trained = build_model(run.recipe.model, load_data(run.recipe.data, "train"))
-        sha256 = load_tensors(trained, path)
-    else:
-        trained = load(source)
+    trained, sha256 = find_trained(source)
+    if isinstance(trained, Net) and trained.folded:
         card: Any = trained.card
-        sha256 = card.sha256
-        if isinstance(trained, Net):
-            trained = unfold(trained, card.mean, card.std)
+        trained = unfold(trained, card.mean, card.std)
     if isinstance(trained, Net) and isinstance(model, Net):
         trained = _normalized_as(model, trained)
     return trained, sha256
