@@ -5,13 +5,14 @@ Anil et al. 2019, arXiv:1811.05381.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from typing import Unpack
 
 from torch import nn
 
 from zoo.errors import UsageError
 from zoo.layers import LinfLinear, MaxMin
-from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, Net, bounded_by_layers, default_configs, enter_architectures
 
 
 @bounded_by_layers
@@ -24,33 +25,28 @@ class GroupSortMLP(Net):
     Args:
         depth: number of linear layers, the output layer included.
         width: units in each hidden layer, an even number.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
     """
 
     def __init__(
         self,
         depth: int,
         width: int = 1024,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "width": width}
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         if width % 2:
             raise UsageError(f"GroupSortMLP sorts pairs: width must be even, got {width}")
         self.num_features = width
         layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
-        kind = nn.Linear if folded else LinfLinear
-        num_in = in_chans * self.input_shape[1] ** 2
+        kind = nn.Linear if self.folded else LinfLinear
+        num_in = math.prod(self.input_shape)
         for i in range(1, depth):
             layers[f"linear{i}"] = kind(num_in, width)
             layers[f"sort{i}"] = MaxMin()
             num_in = width
-        layers[f"linear{depth}"] = kind(num_in, num_classes)
+        layers[f"linear{depth}"] = kind(num_in, self.num_classes)
         self.build(layers)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import timm
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from zoo.architectures import check_values
 from zoo.errors import UsageError
 from zoo.layers import Average, Flip, Shift
-from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architecture
+from zoo.models.net import Images, Net, bounded_by_layers, default_configs, enter_architecture
 
 _VIEWS: dict[str, Callable[[], nn.Module]] = {
     "same": nn.Sequential,
@@ -32,7 +32,7 @@ class LinfAverage(Net):
     Args:
         members: an architecture and its arguments each, but for those that the average says.
         views: from "same", "flip" (left and right), "up", "down", "left", "right" (by a pixel).
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
 
     Raises:
         UsageError: members or views that are none, or an average that is not folded.
@@ -44,16 +44,11 @@ class LinfAverage(Net):
         self,
         members: Sequence[Mapping[str, Any]],
         views: Sequence[str] = ("same",),
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
+        **images: Unpack[Images],
     ):
         # Here too, since timm reads folders of its own accord.
         check_values({"members": members, "views": views})
-        if not folded:
+        if not images.get("folded", False):
             raise UsageError(
                 "LinfAverage has no training form: zoo average makes it of trained nets"
             )
@@ -61,7 +56,7 @@ class LinfAverage(Net):
             "members": [{"arch": m["arch"], "args": dict(m["args"])} for m in members],
             "views": list(views),
         }
-        super().__init__(own, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(own, **images)
         shared = {key: self.arguments[key] for key in ("num_classes", "in_chans", "img_size")}
         nets = [timm.create_model(m["arch"], **m["args"], **shared, folded=True) for m in members]
         self.build({"average": Average(nets, [_VIEWS[view]() for view in views])})

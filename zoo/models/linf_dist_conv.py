@@ -5,14 +5,14 @@ The convolutional net of the reference implementation of Zhang et al. 2021 (arXi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
 from zoo.errors import UsageError
 from zoo.layers import LpDistConv2d, LpDistLinear, MeanShift
 from zoo.models.headed import HeadedNet, mlp_head
-from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, bounded_by_layers, default_configs, enter_architectures
 
 _DOWN = 3  # the convolution that halves the image and doubles the channels
 
@@ -30,7 +30,7 @@ class LinfDistConv(HeadedNet):
         channels: of the first two convolutions; the others have twice as many.
         width: number of features.
         head_width: units in the head's hidden layer.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
     """
 
     def __init__(
@@ -39,33 +39,29 @@ class LinfDistConv(HeadedNet):
         channels: int = 96,
         width: int = 1024,
         head_width: int = 512,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "channels": channels, "width": width, "head_width": head_width}
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         if depth < _DOWN:
             raise UsageError(f"LinfDistConv: depth must be at least {_DOWN}, got {depth}")
         self.num_features = width
         layers: dict[str, nn.Module] = {}
-        num_in, side = in_chans, self.input_shape[1]
+        num_in, side = self.input_shape[0], self.input_shape[1]
         for i in range(1, depth + 1):
             num_out, stride = channels if i < _DOWN else 2 * channels, 2 if i == _DOWN else 1
             layers[f"conv{i}"] = LpDistConv2d(
-                num_in, num_out, 3, stride=stride, padding=1, bias=folded, identity=True
+                num_in, num_out, 3, stride=stride, padding=1, bias=self.folded, identity=True
             )
-            if not folded:
+            if not self.folded:
                 layers[f"shift{i}"] = MeanShift(num_out)
             num_in, side = num_out, (side - 1) // stride + 1
         layers["flatten"] = nn.Flatten()
-        layers["dist"] = LpDistLinear(num_in * side**2, width, bias=folded, identity=True)
-        if not folded:
+        layers["dist"] = LpDistLinear(num_in * side**2, width, bias=self.folded, identity=True)
+        if not self.folded:
             layers["shift"] = MeanShift(width)
-        self.build({**layers, "head": mlp_head(width, head_width, num_classes, folded=folded)})
+        head = mlp_head(width, head_width, self.num_classes, folded=self.folded)
+        self.build({**layers, "head": head})
 
 
 _DEPTHS = (5,)

@@ -5,14 +5,14 @@ Zhang et al. 2021, arXiv:2102.05363; sizes of arXiv:2210.01787.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
 from zoo.errors import UsageError
 from zoo.layers import CenterCrop, LpDistLinear, MeanShift
 from zoo.models.headed import HeadedNet, mlp_head
-from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, bounded_by_layers, default_configs, enter_architectures
 
 
 @bounded_by_layers
@@ -25,7 +25,7 @@ class LinfDistHybrid(HeadedNet):
         depth: number of distance layers.
         width: units in each of them, so the number of features.
         head_width: units in the head's hidden layer.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
         crop: side of the middle of the image, which is all that the net sees; all of it by default.
 
     Raises:
@@ -37,29 +37,25 @@ class LinfDistHybrid(HeadedNet):
         depth: int,
         width: int = 5120,
         head_width: int = 512,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
         crop: int | None = None,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "width": width, "head_width": head_width, "crop": crop}
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         side = self.input_shape[1] if crop is None else crop
         if side > self.input_shape[1]:
             raise UsageError(f"LinfDistHybrid: crop = {crop} is larger than the image")
         self.num_features = width
         layers: dict[str, nn.Module] = {} if crop is None else {"crop": CenterCrop(side)}
         layers["flatten"] = nn.Flatten()
-        num_in = in_chans * side**2
+        num_in = self.input_shape[0] * side**2
         for i in range(1, depth + 1):
-            layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=folded, identity=True)
-            if not folded:
+            layers[f"dist{i}"] = LpDistLinear(num_in, width, bias=self.folded, identity=True)
+            if not self.folded:
                 layers[f"shift{i}"] = MeanShift(width)
             num_in = width
-        self.build({**layers, "head": mlp_head(width, head_width, num_classes, folded=folded)})
+        head = mlp_head(width, head_width, self.num_classes, folded=self.folded)
+        self.build({**layers, "head": head})
 
 
 _DEPTHS = range(3, 8)

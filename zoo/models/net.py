@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
@@ -21,6 +21,24 @@ from zoo.rules import Rounded, describe, elided, forward_error, interval, margin
 from zoo.rules.describe import Description
 
 
+class Images(TypedDict, total=False):
+    """What a net is told of the images it sees, and of its form; arguments of every net.
+
+    Attributes:
+        num_classes, in_chans, img_size: as in timm, with its defaults; images are square.
+        mean, std: what Normalize subtracts (one a channel, or one for all) and divides by, in pixel
+            units; 0 and 1 by default.
+        folded: build the published form.
+    """
+
+    num_classes: int
+    in_chans: int
+    img_size: int | tuple[int, int]
+    mean: float | Sequence[float]
+    std: float
+    folded: bool
+
+
 class Net(nn.Module):
     """logits = layers(x), with a Normalize in front in training and none in the published form.
 
@@ -29,10 +47,7 @@ class Net(nn.Module):
 
     Args:
         sizes: the subclass's own arguments, such that type(net)(**net.arguments) is built alike.
-        num_classes, in_chans, img_size: as in timm; images are (in_chans, img_size, img_size).
-        mean, std: what Normalize subtracts (one a channel, or one for all) and divides by, in pixel
-            units.
-        folded: build the published form.
+        num_classes, in_chans, img_size, mean, std, folded: see Images.
 
     Attributes:
         layers: all of them, in order.
@@ -50,12 +65,13 @@ class Net(nn.Module):
     def __init__(
         self,
         sizes: Mapping[str, Any],
-        num_classes: int,
-        in_chans: int,
-        img_size: int | tuple[int, int],
-        mean: float | Sequence[float],
-        std: float,
-        folded: bool,
+        *,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        img_size: int | tuple[int, int] = 32,
+        mean: float | Sequence[float] = 0.0,
+        std: float = 1.0,
+        folded: bool = False,
     ):
         super().__init__()
         kind = type(self).__name__

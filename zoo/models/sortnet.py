@@ -5,14 +5,16 @@ arXiv:2210.01787.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from functools import partial
+from typing import Unpack
 
 from torch import nn
 
 from zoo.errors import UsageError
 from zoo.layers import LpDistLinear, MeanShift, Negate, SortDistLinear
-from zoo.models.net import Net, bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, Net, bounded_by_layers, default_configs, enter_architectures
 
 
 @bounded_by_layers
@@ -26,7 +28,7 @@ class SortNetMLP(Net):
     Args:
         depth: number of distance layers, the output layer included.
         width: units in each hidden layer.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
         rho, k, keep: see SortDistLinear.
         identity: start hidden layers as the identity (on MNIST; not on CIFAR-10 and larger data).
     """
@@ -35,27 +37,22 @@ class SortNetMLP(Net):
         self,
         depth: int,
         width: int = 5120,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
         rho: float = 0.15,
         k: int = 10,
         keep: float | None = None,
         identity: bool = False,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "width": width, "rho": float(rho), "k": k, "keep": keep}
         sizes["identity"] = identity
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         if depth < 2:
             raise UsageError(f"SortNetMLP: needs a depth of 2 or more, got {depth}")
         self.num_features = width
         sort = partial(SortDistLinear, rho=rho, k=k, keep=keep)
-        num_in = in_chans * self.input_shape[1] ** 2
-        hidden = sort_layers(num_in, width, depth - 1, sort, folded=folded, identity=identity)
-        output = {f"dist{depth}": sort(width, num_classes, bias=True)}
+        num_in = math.prod(self.input_shape)
+        hidden = sort_layers(num_in, width, depth - 1, sort, folded=self.folded, identity=identity)
+        output = {f"dist{depth}": sort(width, self.num_classes, bias=True)}
         self.build({"flatten": nn.Flatten(), **hidden, **output, "negate": Negate()})
 
 

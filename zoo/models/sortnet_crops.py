@@ -5,13 +5,13 @@ Zhang et al. 2022, arXiv:2210.01787.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
+from typing import Unpack
 
 from zoo.errors import UsageError
 from zoo.layers import Crops, Join, SortDistLinear
 from zoo.models.headed import HeadedNet, mlp_head
-from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, bounded_by_layers, default_configs, enter_architectures
 from zoo.models.sortnet import sort_layers
 
 _STRIDE, _CROPS = 4, 4  # two rows and two columns of crops
@@ -28,7 +28,7 @@ class SortNetCrops(HeadedNet):
         depth: number of distance layers.
         width: units in each of them; there are four times as many features.
         head_width: units in the head's hidden layer.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
         rho, k, keep, identity: see SortNetMLP.
 
     Raises:
@@ -40,29 +40,24 @@ class SortNetCrops(HeadedNet):
         depth: int,
         width: int = 5120,
         head_width: int = 512,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
         rho: float = 0.3,
         k: int = 10,
         keep: float | None = None,
         identity: bool = False,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "width": width, "head_width": head_width}
         sizes |= {"rho": float(rho), "k": k, "keep": keep, "identity": identity}
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         side = self.input_shape[1] - _STRIDE
         if side < 1:
             raise UsageError(f"SortNetCrops: images of side {side + _STRIDE} have no such crops")
         self.num_features = _CROPS * width
         # As many samples share their kept inputs as in nets that see an image once.
         sort = partial(SortDistLinear, rho=rho, k=k, keep=keep, sub_batch=_CROPS * 32)
-        num_in = in_chans * side**2
-        hidden = sort_layers(num_in, width, depth, sort, folded=folded, identity=identity)
-        head = mlp_head(self.num_features, head_width, num_classes, folded=folded)
+        num_in = self.input_shape[0] * side**2
+        hidden = sort_layers(num_in, width, depth, sort, folded=self.folded, identity=identity)
+        head = mlp_head(self.num_features, head_width, self.num_classes, folded=self.folded)
         self.build({"crops": Crops(side, _STRIDE), **hidden, "join": Join(_CROPS), "head": head})
 
 

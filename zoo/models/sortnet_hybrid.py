@@ -5,14 +5,15 @@ Zhang et al. 2022, arXiv:2210.01787.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from functools import partial
+from typing import Unpack
 
 from torch import nn
 
 from zoo.layers import SortDistLinear
 from zoo.models.headed import HeadedNet, mlp_head
-from zoo.models.net import bounded_by_layers, default_configs, enter_architectures
+from zoo.models.net import Images, bounded_by_layers, default_configs, enter_architectures
 from zoo.models.sortnet import sort_layers
 
 
@@ -26,7 +27,7 @@ class SortNetHybrid(HeadedNet):
         depth: number of distance layers.
         width: units in each of them, so the number of features.
         head_width: units in the head's hidden layer.
-        num_classes, in_chans, img_size, mean, std, folded: see Net.
+        images: see zoo.models.net.Images.
         rho, k, keep, identity: see SortNetMLP.
     """
 
@@ -35,25 +36,20 @@ class SortNetHybrid(HeadedNet):
         depth: int,
         width: int = 5120,
         head_width: int = 512,
-        num_classes: int = 10,
-        in_chans: int = 3,
-        img_size: int | tuple[int, int] = 32,
-        mean: float | Sequence[float] = 0.0,
-        std: float = 1.0,
-        folded: bool = False,
         rho: float = 0.3,
         k: int = 10,
         keep: float | None = None,
         identity: bool = False,
+        **images: Unpack[Images],
     ):
         sizes = {"depth": depth, "width": width, "head_width": head_width}
         sizes |= {"rho": float(rho), "k": k, "keep": keep, "identity": identity}
-        super().__init__(sizes, num_classes, in_chans, img_size, mean, std, folded)
+        super().__init__(sizes, **images)
         self.num_features = width
         sort = partial(SortDistLinear, rho=rho, k=k, keep=keep)
-        num_in = in_chans * self.input_shape[1] ** 2
-        hidden = sort_layers(num_in, width, depth, sort, folded=folded, identity=identity)
-        head = mlp_head(width, head_width, num_classes, folded=folded)
+        num_in = math.prod(self.input_shape)
+        hidden = sort_layers(num_in, width, depth, sort, folded=self.folded, identity=identity)
+        head = mlp_head(width, head_width, self.num_classes, folded=self.folded)
         self.build({"flatten": nn.Flatten(), **hidden, "head": head})
 
 
