@@ -181,10 +181,16 @@ class Card(Strict):
         return self.percent(self.counts.n_certified + self.counts.n_unknown)
 
     @property
-    def seeds_certified(self) -> list[float]:
-        """Certified accuracy in percent of every seed, the published one first."""
-        counts = [self.counts.n_certified, *(each.n_certified for each in self.siblings)]
-        return [100 * count / self.counts.n for count in counts]
+    def seeds(self) -> list[Sibling]:
+        """What every seed gave, the published one among them, by seed."""
+        own = Sibling(
+            seed=self.training.seed,
+            validation_certified_acc=self.training.validation_certified_acc,
+            n_clean=self.counts.n_clean,
+            n_certified=self.counts.n_certified,
+            seconds=self.training.seconds,
+        )
+        return sorted((own, *self.siblings), key=lambda each: each.seed)
 
     def to_config(self) -> dict[str, Any]:
         """Content of config.json: timm's keys, so that its local-dir: and hf-hub: work, and ours.

@@ -116,12 +116,13 @@ The weights are those of epoch {{ card.training.selected_epoch }}, chosen withou
 
 | seed | validation, certified % | classified correctly | certified (A and B) | seconds |
 |---|---|---|---|---|
-{% for seed, validation, clean, certified, seconds in seeds %}
-| {{ seed }} | {{ "%.2f" | format(validation) }} | {{ clean }} | {{ certified }} | {{ seconds }} |
+{% for each in card.seeds %}
+| {{ each.seed }} | {{ "%.2f" | format(each.validation_certified_acc) }} | {{ each.n_clean }} | \
+{{ each.n_certified }} | {{ each.seconds }} |
 {% endfor %}
 
 Seed {{ card.training.seed }} is published, chosen by validation images. All \
-{{ seeds | length }} certify {{ "%.2f" | format(mean) }} % on average, standard deviation \
+{{ card.seeds | length }} certify {{ "%.2f" | format(mean) }} % on average, standard deviation \
 {{ "%.2f" | format(spread) }}.
 {% endif %}
 {% if card.learning_curves %}
@@ -136,28 +137,15 @@ def render_page(card: Card) -> str:
     environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
     front_matter = yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True)
     page = environment.from_string(_PAGE)
-    certified = card.seeds_certified
+    certified = [100 * each.n_certified / card.counts.n for each in card.seeds]
     return page.render(
         card=card,
         eps=format_eps(card.eps),
         front_matter=front_matter,
         caveats=CAVEATS,
-        seeds=_seeds(card),
         mean=statistics.mean(certified),
         spread=statistics.stdev(certified) if len(certified) > 1 else 0.0,
     )
-
-
-def _seeds(card: Card) -> list[tuple[int, float, int, int, float]]:
-    """Seed, certified validation accuracy, counts and seconds of every run, by seed."""
-    own, counts = card.training, card.counts
-    rows = [(own.seed, own.validation_certified_acc, counts.n_clean, counts.n_certified)]
-    seconds = [own.seconds, *(each.seconds for each in card.siblings)]
-    rows += [
-        (each.seed, each.validation_certified_acc, each.n_clean, each.n_certified)
-        for each in card.siblings
-    ]
-    return sorted((*row, took) for row, took in zip(rows, seconds, strict=True))
 
 
 def _front_matter(card: Card) -> dict[str, Any]:

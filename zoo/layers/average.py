@@ -6,13 +6,14 @@ Shapes: tensors have the shape of an image or of the logits.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
-import numpy as np
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
+from zoo.ops.sort_dist import float32_below
 from zoo.rounding import FLUSH, NAIVE, Ends, Reading
 from zoo.rules import Rounded, describe, forward_error, interval
 from zoo.rules.describe import Description
@@ -50,21 +51,15 @@ class Average(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         terms = (member(view(x)) * self.share for view, member in self.branches)
-        return functools.reduce(_add, terms)
-
-
-def _add(a: Tensor, b: Tensor) -> Tensor:
-    return a + b
+        return functools.reduce(operator.add, terms)
 
 
 def equal_share(count: int) -> float:
     """1 / count, rounded down to float32: so many of them are at most 1, exactly."""
-    share = np.float32(1 / count)
-    if Fraction(float(share)) * count > 1:
-        share = np.nextafter(share, np.float32(0))
+    share = float32_below(Fraction(1, count))
     # SOUND: the Lipschitz constant of a mean is the sum of its weights as they are.
-    assert Fraction(float(share)) * count <= 1
-    return float(share)
+    assert Fraction(share) * count <= 1
+    return share
 
 
 @interval.register(Average)

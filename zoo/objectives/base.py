@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from zoo.fields import Strict
+from pydantic import Field
+
+from zoo.fields import Number, Strict
 from zoo.registry import Registry
 
 if TYPE_CHECKING:  # recipes are checked without torch
@@ -30,9 +32,11 @@ class Objective(Strict):
 
     Attributes:
         knobs: names of the schedules that the loss reads.
+        name: under which it is registered; first, so that recipes show it first.
     """
 
     knobs: ClassVar[frozenset[str]] = frozenset()
+    name: str
 
     def parameters(self) -> dict[str, Tensor]:
         """Initial values of what is trained beside the model, and is never part of it."""
@@ -48,6 +52,29 @@ class Objective(Strict):
         parameters: Mapping[str, Tensor],
     ) -> Loss:
         """Loss of a batch of raw pixels; every eps is in pixel units."""
+
+
+class ScaledObjective(Objective):
+    """An objective with a cross-entropy of the logits times a trainable scale s.
+
+    Args:
+        scale: initial value of s.
+    """
+
+    scale: Annotated[Number, Field(gt=0)] = 1.0
+
+    def parameters(self) -> dict[str, Tensor]:
+        import torch
+
+        return {"scale": torch.tensor(self.scale)}
+
+    def cross_entropy(
+        self, logits_BK: Tensor, y_B: Tensor, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """CE(s * logits, y)."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(parameters["scale"] * logits_BK, y_B)
 
 
 objectives: Registry[type[Objective]] = Registry(

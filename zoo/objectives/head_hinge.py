@@ -8,12 +8,9 @@ Shapes: B batch, K classes, C/H/W image.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
-from zoo.fields import Number
-from zoo.objectives.base import Knobs, Loss, Objective, objectives
+from zoo.objectives.base import Knobs, Loss, ScaledObjective, objectives
 from zoo.objectives.head import read_head
 
 if TYPE_CHECKING:
@@ -21,25 +18,16 @@ if TYPE_CHECKING:
 
 
 @objectives.register("head_hinge")
-class HeadHinge(Objective):
+class HeadHinge(ScaledObjective):
     """mean_b 1{argmax f = y} * relu(1 - worst_b) + lam * CE(s * logits, y).
 
     worst_b is the smallest margin of the head over the box of features within eps, by intervals
     with the last layer elided; that the box holds the features is so at p = inf only
     (zoo.objectives.head). Misclassified images are driven by the cross-entropy alone.
-
-    Args:
-        scale: initial value of the trainable logit scale s.
     """
 
     knobs: ClassVar[frozenset[str]] = frozenset({"eps", "lam"})
     name: Literal["head_hinge"]
-    scale: Annotated[Number, Field(gt=0)] = 1.0
-
-    def parameters(self) -> dict[str, Tensor]:
-        import torch
-
-        return {"scale": torch.tensor(self.scale)}
 
     def __call__(
         self,
@@ -49,12 +37,10 @@ class HeadHinge(Objective):
         knobs: Knobs,
         parameters: Mapping[str, Tensor],
     ) -> Loss:
-        from torch.nn import functional as F
-
         from zoo.margins import worst
 
         logits_BK, margins_BK = read_head(model, x_BCHW, y_B, knobs["eps"])
         short_B = (1 - worst(margins_BK, y_B)).relu()
         hinge = (short_B * (logits_BK.argmax(1) == y_B)).mean()
-        cross_entropy = F.cross_entropy(parameters["scale"] * logits_BK, y_B)
+        cross_entropy = self.cross_entropy(logits_BK, y_B, parameters)
         return Loss(hinge + knobs["lam"] * cross_entropy, logits_BK)

@@ -6,37 +6,25 @@ Shapes: B batch, K classes, C/H/W image.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from zoo.errors import UsageError
-from zoo.fields import Number
-from zoo.objectives.base import Knobs, Loss, Objective, objectives
+from zoo.objectives.base import Knobs, Loss, ScaledObjective, objectives
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @objectives.register("mixture")
-class Mixture(Objective):
+class Mixture(ScaledObjective):
     """mean_b clip(1 - worst_b / theta, 0, 1) + lam * CE(s * logits, y), theta = 2 * L * eps.
 
     worst_b is the clean margin to the nearest wrong class. The clip at 1 takes misclassified images
     out of the hinge: the cross-entropy alone drives them, and its weight lam falls as p grows.
-
-    Args:
-        scale: initial value of the trainable logit scale s.
     """
 
     knobs: ClassVar[frozenset[str]] = frozenset({"eps", "lam"})
     name: Literal["mixture"]
-    scale: Annotated[Number, Field(gt=0)] = 1.0
-
-    def parameters(self) -> dict[str, Tensor]:
-        import torch
-
-        return {"scale": torch.tensor(self.scale)}
 
     def __call__(
         self,
@@ -46,8 +34,6 @@ class Mixture(Objective):
         knobs: Knobs,
         parameters: Mapping[str, Tensor],
     ) -> Loss:
-        from torch.nn import functional as F
-
         from zoo.bounds.lipschitz import lipschitz_constant
         from zoo.margins import margins_of, worst
 
@@ -57,5 +43,5 @@ class Mixture(Objective):
         if not theta > 0:
             raise UsageError("objective mixture: eps must be positive throughout its schedule")
         hinge = (1 - worst_B / theta).clamp(0, 1).mean()
-        cross_entropy = F.cross_entropy(parameters["scale"] * logits_BK, y_B)
+        cross_entropy = self.cross_entropy(logits_BK, y_B, parameters)
         return Loss(hinge + knobs["lam"] * cross_entropy, logits_BK)

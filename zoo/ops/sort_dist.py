@@ -101,13 +101,13 @@ def order_weights(rho: float, k: int) -> tuple[float, ...]:
         )
     ratio = Fraction(rho)
     exact = [(1 - ratio) * ratio**j / (1 - ratio**k) for j in range(k)]
-    rounded = tuple(_round_down(value) for value in exact)
+    rounded = tuple(float32_below(value) for value in exact)
     # SOUND: the Lipschitz constant is the sum of the weights as they are stored.
     assert sum(map(Fraction, rounded)) <= 1
     return tuple(value for value in rounded if value > 0)
 
 
-def _round_down(value: Fraction) -> float:
+def float32_below(value: Fraction) -> float:
     """Largest float32 that is not above a value >= 0."""
     nearest = np.float32(float(value))
     return float(

@@ -14,8 +14,7 @@ from zoo.data.load import load_data
 from zoo.errors import UsageError
 from zoo.models import LinfAverage, Net
 from zoo.names import contradiction
-from zoo.paths import weights_dir
-from zoo.publishing.release import Claim, Measuring, release
+from zoo.publishing.release import Claim, Measuring, release, vacant
 from zoo.weights import load
 
 ARCH = "linf_average"
@@ -62,12 +61,7 @@ def average(
     said = contradiction(name, ARCH, first.data, first.eps)
     if said is not None:
         raise UsageError(f"{name}: {said}\n  give it a name that fits")
-    parent = weights_dir() if out is None else Path(out)
-    if (parent / name).exists():
-        raise UsageError(
-            f"{parent / name} exists: published weights never change\n"
-            "  give another --name, or another folder with --out"
-        )
+    parent = vacant(out, name, "another --name, or another folder with --out")
     mean_of_nets = _averaged(nets, cards, views)
     about = {
         "mean": first.mean,

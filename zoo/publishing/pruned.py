@@ -17,8 +17,7 @@ from zoo.errors import UsageError
 from zoo.models import LinfDistMLP
 from zoo.models import prune as without_idle_edges
 from zoo.names import parse_name
-from zoo.paths import weights_dir
-from zoo.publishing.release import Claim, Measuring, release
+from zoo.publishing.release import Claim, Measuring, release, vacant
 from zoo.weights import load
 
 _BATCH = 512
@@ -57,12 +56,7 @@ def prune(
         raise UsageError(f"prune takes l_inf-distance nets, {card.name} is {type(model).__name__}")
     name = f"{card.name}_pruned"
     parse_name(name)
-    parent = weights_dir() if out is None else Path(out)
-    if (parent / name).exists():
-        raise UsageError(
-            f"{parent / name} exists: published weights never change\n"
-            "  give another folder with --out"
-        )
+    parent = vacant(out, name, "another folder with --out")
     test = load_data(card.data, "test")
     pruned = without_idle_edges(model, _images(load_data(card.data, "train")))
     about = card.model_dump(include={"mean", "std", "source", "reported"}) | {

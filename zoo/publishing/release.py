@@ -24,8 +24,9 @@ from zoo.certification.evaluate import evaluate
 from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.eps import parse_eps
-from zoo.errors import IntegrityError
+from zoo.errors import IntegrityError, UsageError
 from zoo.models import Net
+from zoo.paths import weights_dir
 from zoo.rules import describe
 from zoo.rules.describe import SUMS, kinds
 from zoo.storage.atomic import write_bytes
@@ -80,6 +81,18 @@ class Measuring:
             evaluate(net, test, eps=claim.eps, attack=attack, **settings),
             evaluate(net, test, eps=grid, attack=None, **settings),
         )
+
+
+def vacant(out: str | Path | None, name: str, remedy: str) -> Path:
+    """The folder that will hold a new weight folder, `out` or the zoo's own.
+
+    Raises:
+        UsageError: the name is taken there.
+    """
+    parent = weights_dir() if out is None else Path(out)
+    if (parent / name).exists():
+        raise UsageError(f"{parent / name} exists: published weights never change\n  give {remedy}")
+    return parent
 
 
 def release(

@@ -178,7 +178,8 @@ def _finish(trainer: Trainer) -> None:
     """Write what the run leaves."""
     run, state, selection = trainer.run, trainer.state, trainer.state.selection
     check_equal_bits(trainer.accelerator, selection.state)
-    began = [start for start in run.environments() if "init" in start]
+    starts = run.environments()
+    began = [start for start in starts if "init" in start]
 
     def write() -> None:
         check_finite(selection.state, state.step, state.epochs)
@@ -190,8 +191,8 @@ def _finish(trainer: Trainer) -> None:
         }
         if began:
             summary |= {key: began[-1][key] for key in ("init", "init_sha256")}
-        taught = {"teacher", "teacher_sha256"} & run.environments()[-1].keys()
-        summary |= {key: run.environments()[-1][key] for key in sorted(taught)}
+        taught = starts[-1].keys() & {"teacher", "teacher_sha256"}
+        summary |= {key: starts[-1][key] for key in sorted(taught)}
         draw_training(run.path, path=run.path / "curves.png")
         run.finish(selection.state, summary)
 
