@@ -1,6 +1,6 @@
 """Random crops and flips of a batch, on the device it is on, without state.
 
-Shapes: N samples of the split, B batch, C/H/W channel, height, width.
+Shapes: N samples of the split, B batch, C/H/W channel, height, width, S the H x W positions of a channel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from einops import rearrange
+from einops import repeat
 from torch import Tensor
 
 from zoo.data.seeds import epoch_generator
@@ -42,13 +42,9 @@ class Augment:
         )
         if self.flip:
             cols_BW = torch.where(flip_N[idx_B][:, None], cols_BW.flip(1), cols_BW)
-        num_images, num_channels = x_BCHW.shape[:2]
-        return x_BCHW[
-            rearrange(torch.arange(num_images, device=x_BCHW.device), "b -> b 1 1 1"),
-            rearrange(torch.arange(num_channels, device=x_BCHW.device), "c -> 1 c 1 1"),
-            rearrange(rows_BH, "b h -> b 1 h 1"),
-            rearrange(cols_BW, "b w -> b 1 1 w"),
-        ]
+        source_BHW = rows_BH[:, :, None] * x_BCHW.shape[3] + cols_BW[:, None, :]
+        source_BCS = repeat(source_BHW, "b h w -> b c (h w)", c=x_BCHW.shape[1])
+        return x_BCHW.flatten(2).gather(2, source_BCS).view_as(x_BCHW)
 
 
 def _crop(length: int, shift_B: Tensor, pad: int) -> Tensor:

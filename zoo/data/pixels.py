@@ -61,8 +61,10 @@ class Pixels:
     def batch(self, idx_B: Tensor) -> tuple[Tensor, Tensor]:
         """Images x_BCHW, float32 in [0, 1], and labels y_B of the given indices, on the device."""
         idx_B = idx_B.to(self.x_NCHW.device)
-        # int(): a uint8 index would be read as a mask.
-        return self._table_V[self.x_NCHW[idx_B].int()], self.y_N[idx_B]
+        bytes_BCHW = self.x_NCHW.index_select(0, idx_B)
+        # index_select takes a fifth of the time of indexing, and wants one axis of ints.
+        x_BCHW = self._table_V.index_select(0, bytes_BCHW.flatten().int()).view_as(bytes_BCHW)
+        return x_BCHW, self.y_N[idx_B]
 
     @cached_property
     def sha256(self) -> str:

