@@ -1,6 +1,6 @@
 """Random crops and flips of a batch, on the device it is on, without state.
 
-Shapes: N samples of the split, B batch, C/H/W channel, height, width, S the H x W positions of a channel.
+Shapes: N samples of the split, B batch, C/H/W channel, height, width, S all H W places.
 """
 
 from __future__ import annotations
