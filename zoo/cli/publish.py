@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Debug, Json, Quiet, Verbose, Weights
+from zoo.cli.options import Debug, Json, Quiet, Restarts, Steps, Verbose, Weights
 
 
 def publish(
@@ -19,8 +19,8 @@ def publish(
         list[str] | None,
         typer.Option("--seeds", help="A run of the same recipe under another seed; repeatable."),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Steps of the attack.")] = 100,
-    restarts: Annotated[int, typer.Option(help="Restarts of the attack.")] = 5,
+    steps: Steps = 100,
+    restarts: Restarts = 5,
     out: Weights = None,
     json: Json = False,
     quiet: Quiet = False,
