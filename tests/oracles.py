@@ -145,6 +145,40 @@ def linf_conv(
     return np.array(out)
 
 
+def batch_norm(layer, x: Array) -> Array:
+    """By running statistics; an irrational root to 100 digits, where entries are Fractions."""
+    parts = [getattr(layer, name) for name in ("running_mean", "running_var", "weight", "bias")]
+    mean, var, weight, bias = (part.detach().numpy().astype(np.float64) for part in parts)
+    shape = (-1, *[1] * (x.ndim - 2))
+    if x.dtype != object:
+        scale = weight / np.sqrt(var + layer.eps)
+    else:
+        mean, var, weight, bias = (exactly(part) for part in (mean, var, weight, bias))
+        roots = [_root(v + Fraction(layer.eps)) for v in var]
+        scale = weight / np.array(roots, object)
+    return (x - mean.reshape(shape)) * scale.reshape(shape) + bias.reshape(shape)
+
+
+def _root(x: Fraction) -> Fraction:
+    ratio = _DIGITS.divide(decimal.Decimal(x.numerator), decimal.Decimal(x.denominator))
+    return Fraction(_DIGITS.sqrt(ratio))
+
+
+def pooled(layer, x_BCHW: Array) -> Array:
+    """The largest or the mean of each window; a border counts in means, as 0, never in maxima."""
+    size, stride, pad = layer.kernel_size, layer.stride, layer.padding
+    mean = type(layer).__name__ == "AvgPool2d"
+    height, width = x_BCHW.shape[2:]
+    tops, lefts = (range(-pad, side + pad - size + 1, stride) for side in (height, width))
+    out = np.empty((*x_BCHW.shape[:2], len(tops), len(lefts)), x_BCHW.dtype)
+    for i, top in enumerate(tops):
+        for j, left in enumerate(lefts):
+            rows, columns = (slice(max(0, at), at + size) for at in (top, left))
+            window = x_BCHW[:, :, rows, columns]
+            out[:, :, i, j] = window.sum((2, 3)) / size**2 if mean else window.max((2, 3))
+    return out
+
+
 def shifted(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Images (..., H, W) moved down and to the right, the nearest pixel where there is none."""
     height, width = x.shape[-2:]

@@ -12,7 +12,10 @@ from zoo.models.linf_average import _VIEWS
 
 PLAIN = {"width": 8, "mean": 0.1, "std": 0.5}
 MEMBER = {"arch": "linf_dist_mlp3", "args": {"width": 8}}
-OWN = {"linf_average": {"members": [MEMBER], "views": ["same", "flip"], "folded": True}}
+OWN = {
+    "linf_average": {"members": [MEMBER], "views": ["same", "flip"], "folded": True},
+    "cnn3": {"channels": 4, "mean": 0.1, "std": 0.5},  # it has no hidden linear layer
+}
 
 
 def test_the_table_and_the_registry_agree():
@@ -26,8 +29,8 @@ def test_every_architecture_takes_what_the_table_says():
     for name in architectures():
         arguments = {"num_classes": 3, "in_chans": 2} | OWN.get(name, PLAIN)
         check_architecture(name, [*arguments, "img_size", "folded"], sizes=True)
-        net = timm.create_model(name, img_size=8, **arguments)
-        assert net.num_classes == 3 and net.input_shape == (2, 8, 8)
+        net = timm.create_model(name, img_size=16, **arguments)
+        assert net.num_classes == 3 and net.input_shape == (2, 16, 16)
 
 
 def test_only_nets_that_can_be_pruned_take_edges():

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from soundness import exact
-from soundness.nets import predictions, random_images, random_net
+from soundness.nets import KINDS, predictions, random_images, random_net
 from torch import nn
 
 from tests import oracles
@@ -65,7 +65,7 @@ def test_real_margins_lie_below_the_exact_ones_and_close():
                 assert 0 <= room < Fraction(1, 10**4)
 
 
-@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("name", list(KINDS))
 def test_margins_at_eps_zero_are_the_clean_ones(name):
     net, x_BCHW = random_net("folded", 1), random_images(1, 10)
     y_B = torch.arange(10) % 3
@@ -76,7 +76,7 @@ def test_margins_at_eps_zero_are_the_clean_ones(name):
     assert (margins_BK.gather(1, y_B[:, None]) == 0).all()
 
 
-@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("name", list(KINDS))
 def test_margins_never_grow_with_eps(name):
     net, x_BCHW = random_net("normalized", 2), random_images(2, 20)
     y_B = predictions(net, x_BCHW)
@@ -97,7 +97,7 @@ def test_the_interval_bound_is_never_below_the_lipschitz_bound_and_above_it_wher
 
 
 def test_margins_are_those_of_sampled_points_or_less():
-    for name, seed in itertools.product(bounds, range(5)):
+    for name, seed in itertools.product(KINDS, range(5)):
         net, x_BCHW = random_net("folded", seed), random_images(seed, 10)
         y_B = predictions(net, x_BCHW)
         within = box(x_BCHW, 0.1)
@@ -109,7 +109,7 @@ def test_margins_are_those_of_sampled_points_or_less():
                 assert (margins_of(net(point), y_B) >= bound_BK - 1e-5).all()
 
 
-@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("name", list(KINDS))
 def test_a_net_at_finite_p_in_train_mode_or_with_nan_weights_is_refused(name):
     x_BCHW, y_B = random_images(0, 2), torch.tensor([0, 1])
     finite, training, bad = (random_net("folded", 0) for _ in range(3))
@@ -151,7 +151,7 @@ def test_a_model_without_a_constant_has_no_lipschitz_bound():
         lipschitz_constant(nn.Flatten())
 
 
-@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("name", list(KINDS))
 @pytest.mark.parametrize("std", [-0.3, 0.0, math.inf])
 def test_a_std_that_a_file_made_negative_is_refused(name, std):
     net = random_net("normalized", 0)

@@ -19,8 +19,7 @@ from zoo.boxes import box
 from zoo.certification import certify
 from zoo.errors import UsageError, ZooError
 from zoo.rounding import (
-    BackwardTerm,
-    backward_slack,
+    Ledger,
     cast_down,
     cast_up,
     deployed_slack,
@@ -75,10 +74,15 @@ def test_a_sum_too_long_for_its_bound_is_refused(slack, terms) -> None:
 
 
 def test_a_backward_bound_too_deep_for_its_slack_is_refused() -> None:
-    term = BackwardTerm(torch.ones(1, 1, 4), torch.ones(1, 4), 4)
-    assert (backward_slack([term] * 3, [term] * 2, term) > 0).all()
+    def slack(num_records: int) -> torch.Tensor:
+        ledger = Ledger()
+        for _ in range(num_records):
+            ledger.record(torch.ones(1, 1, 4), torch.ones(1, 1, 4))
+        return ledger.slack()
+
+    assert (slack(6) > 0).all()
     with pytest.raises(UsageError, match="no rounding bound"):
-        backward_slack([term] * 300, [term] * 299, term)
+        slack(600)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])

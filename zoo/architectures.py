@@ -23,6 +23,14 @@ _OWN |= {f"sortnet_mlp{depth}": _MLP + _ORDER for depth in _DEPTHS}
 _OWN |= {f"sortnet_hybrid{depth}": _MLP + _HEAD + _ORDER for depth in _DEPTHS}
 _OWN |= {f"group_sort_mlp{depth}": _MLP for depth in _DEPTHS}
 _OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD), "sortnet_crops5": _MLP + _HEAD + _ORDER}
+_OWN |= dict.fromkeys(
+    (
+        *("conv1", "dm_small", "dm_medium", "cap_small", "cap_large", "cap_resnet"),
+        *("conv_med", "conv_med_big", "cnn5", "cnn7", "cnn7_bn"),
+    ),
+    ("channels", *_MLP),
+)
+_OWN |= {"fc5": _MLP, "cnn3": ("channels", "mean", "std")}
 _OWN |= {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
 # Said once, by the average, for all its members.

@@ -6,13 +6,16 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from zoo.errors import UsageError, ZooError, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any])
+_REGISTERED = re.compile(r'^@\w+\.register\("(\w+)"\)$', re.MULTILINE)
 
 
 class Registry(Generic[T]):
@@ -74,12 +77,15 @@ class Registry(Generic[T]):
             importlib.import_module(f"{self.package}.{module.name}")
 
 
-def module_names(package: str) -> list[str]:
-    """Names of the modules in a package, read from its folder: nothing of it is imported.
+def registered_names(package: str) -> list[str]:
+    """Names that the modules of a package register, read from their text: nothing is imported.
 
-    In a package of one module an entry, beside base.py, this lists the entries without torch.
+    They are what stands, as a plain text, in decorators ``@registry.register("name")``.
     """
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations is not None
-    modules = pkgutil.iter_modules(spec.submodule_search_locations)
-    return sorted(module.name for module in modules if module.name != "base")
+    found = []
+    for folder in map(Path, spec.submodule_search_locations):
+        for file in folder.glob("*.py"):
+            found += _REGISTERED.findall(file.read_text(encoding="utf-8"))
+    return sorted(found)

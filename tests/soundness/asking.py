@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo.certification.evaluate
+import zoo.propagation
 import zoo.publishing.release
 from zoo.attacks import Attack
 from zoo.bounds import Bound, Margins
@@ -25,8 +26,17 @@ from zoo.data.load import load_data
 from zoo.data.pixels import Pixels
 from zoo.errors import ZooError
 from zoo.models import LinfDistMLP, fold
+from zoo.rounding import NAIVE, Reading
 
 BOUNDS = ("lipschitz", "interval")
+
+
+def margins(
+    net: nn.Module, lower: Tensor, upper: Tensor, y_B: Tensor, reading: Reading = NAIVE
+) -> Tensor:
+    """Margins by intervals over any ends."""
+    steps, _ = zoo.propagation.steps_of(net)  # by their module, where bugs are planted
+    return zoo.propagation.interval_margins(steps, (lower, upper), y_B, reading)
 
 
 def refuses(ask: Callable[[], object]) -> bool:

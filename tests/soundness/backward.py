@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tests import oracles
-from zoo.rounding import BackwardTerm, backward_slack, unit_roundoff
+from zoo.rounding import Ledger, unit_roundoff
 
 Array = np.ndarray[Any, Any]
 
@@ -81,34 +81,35 @@ class Chain:
 
 def backward_bound(chain: Chain) -> tuple[Array, Array | None]:
     """Lower bounds (B, S) of spec . f over the box; for floats, S of zoo.rounding too."""
-    affine, intercepts = [], []
+    records = []
     row_BSD = np.broadcast_to(chain.spec_SK, (len(chain.lower_BD), *chain.spec_SK.shape))
     total_BS = 0 * row_BSD[..., 0]
     for i in reversed(range(len(chain.weights))):
         weight_OI, bias_O = chain.weights[i], chain.biases[i]
-        affine.append((row_BSD, np.abs(weight_OI), np.abs(bias_O), chain.magnitudes[i]))
+        records.append((row_BSD, chain.magnitudes[i] @ np.abs(weight_OI).T + np.abs(bias_O)))
         total_BS = total_BS + (row_BSD * bias_O).sum(-1)
         row_BSD = row_BSD @ weight_OI
         if i:
             zero = row_BSD.flat[0] * 0
             rising, falling = np.maximum(row_BSD, zero), np.minimum(row_BSD, zero)
-            intercepts.append((falling, chain.intercept[i - 1]))
+            # An activation's input is at most as large as the layer before it makes of its own.
+            largest = chain.magnitudes[i - 1] @ np.abs(chain.weights[i - 1]).T
+            largest = largest + np.abs(chain.biases[i - 1])
+            records.append((row_BSD, largest + chain.intercept[i - 1]))
             total_BS = total_BS + (falling * chain.intercept[i - 1][:, None]).sum(-1)
             row_BSD = rising * chain.alpha[i - 1][:, None] + falling * chain.slope[i - 1][:, None]
     zero = row_BSD.flat[0] * 0
     lowest = np.maximum(row_BSD, zero) * chain.lower_BD[:, None]
     lowest = lowest + np.minimum(row_BSD, zero) * chain.upper_BD[:, None]
     total_BS = total_BS + lowest.sum(-1)
+    records.append((row_BSD, chain.magnitudes[0]))
     if chain.spec_SK.dtype == object:
         return total_BS, None
-    slack_BS = backward_slack(
-        [_term(row, x_BD @ w_OI.T + b_O) for row, w_OI, b_O, x_BD in affine],
-        [_term(row, t_BD) for row, t_BD in intercepts],
-        _term(row_BSD, chain.magnitudes[0]),
-    )
-    return total_BS, slack_BS.numpy()
+    ledger = Ledger()
+    for coefficient, magnitude in records:
+        ledger.record(_tensor(coefficient), _tensor(magnitude)[:, None])
+    return total_BS, ledger.slack().numpy()
 
 
-def _term(row_BSD: Array, magnitude_BD: Array) -> BackwardTerm:
-    row = torch.from_numpy(np.abs(np.ascontiguousarray(row_BSD)))
-    return BackwardTerm(row, torch.from_numpy(magnitude_BD), row.shape[-1])
+def _tensor(array: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -32,6 +32,7 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    Residual,
     ScaledLinear,
     Shift,
     SortDistLinear,
@@ -53,6 +54,14 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return (x - mean) / Fraction(layer.std.item())
         case nn.Flatten():
             return x.reshape(len(x), -1)
+        case nn.Identity():
+            return x
+        case Residual():
+            return forward(layer.body, x) + forward(layer.skip, x)
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return oracles.batch_norm(layer, x)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return oracles.pooled(layer, x)
         case MeanShift():
             return x - oracles.exactly(layer.running_mean_O).reshape(-1, *[1] * (x.ndim - 2))
         case Negate():
@@ -125,6 +134,12 @@ def interval(
             return ends[0] + _bias(layer), ends[1] + _bias(layer)
         case Negate():
             return -upper, -lower
+        case Residual():
+            ends = (interval(branch, lower, upper) for branch in (layer.body, layer.skip))
+            return tuple(sum(end) for end in zip(*ends, strict=True))
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            ends = forward(layer, lower), forward(layer, upper)
+            return np.minimum(*ends), np.maximum(*ends)
         case Concat():
             ends = [interval(branch, lower, upper) for branch in layer.branches]
             return tuple(np.concatenate(end, 1) for end in zip(*ends, strict=True))

@@ -22,6 +22,7 @@ from zoo.layers import (
     MeanShift,
     Negate,
     Normalize,
+    Residual,
 )
 from zoo.models import (
     GroupSortMLP,
@@ -48,8 +49,35 @@ KINDS = {
     "interval": [
         *("folded", "normalized", "pruned", "distconv", "sorted"),
         *("group_sorted", "contracted", "average", "stem", "crops"),
-        *("relu", "conv", "head", "hybrid", "hybrid_normalized", "hybrid_conv"),
+        *(
+            "residual",
+            "pooled",
+            "relu",
+            "conv",
+            "head",
+            "hybrid",
+            "hybrid_normalized",
+            "hybrid_conv",
+        ),
     ],
+}
+
+# Bounds that go along a net's steps by affine and relaxation rules: nets without distances.
+RELAXED = {
+    **dict.fromkeys(
+        ("crown", "cap", "cap_ibp", "crown_ibp_zero", "best"), ("relu", "batch_normed", "residual")
+    ),
+    **dict.fromkeys(("crown_ibp", "deepz", "hbox", "hzono"), ("batch_normed", "relu", "residual")),
+    **dict.fromkeys(("deepz_diag_c", "hbox_diag_c", "deepz_ibp"), ("relu", "batch_normed")),
+    "smooth_tight": ("residual", "relu"),
+}
+# Those that differ from others in their slopes alone.
+RELAXED_ALIKE = {
+    name: ["relu", "batch_normed"]
+    for name in (
+        *("deepz_box", "deepz_diag", "deepz_switch", "deepz_soft"),
+        *("hbox_diag", "hbox_switch", "alpha_crown", "alpha_crown_ibp", "triangle"),
+    )
 }
 
 
@@ -165,6 +193,73 @@ def _conv(seed: int) -> nn.Module:
     )
 
 
+def _batch_normed(seed: int) -> nn.Module:
+    """Convolutions with strides and groups, a BatchNorm of some statistics, and means."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 2, stride=1, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 2, stride=2, padding=1, groups=2),
+        nn.ReLU(),
+        nn.AvgPool2d(2, 1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+        nn.ReLU(),
+        nn.Linear(5, CLASSES),
+    )
+    norm = net[1]
+    norm.running_mean.normal_(0, 0.3)
+    norm.running_var.uniform_(0.05, 0.5)
+    norm.weight.normal_(1, 0.3)
+    norm.bias.normal_(0, 0.2)
+    return net
+
+
+def _residual(seed: int) -> nn.Module:
+    """Two blocks, one with the identity and one with a convolution beside it."""
+    body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+    down = nn.Sequential(nn.Conv2d(3, 4, 2, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 1))
+    return nn.Sequential(
+        Normalize([0.2], 0.4),
+        nn.Conv2d(1, 3, 1),
+        nn.ReLU(),
+        Residual(body),
+        nn.ReLU(),
+        Residual(down, nn.Conv2d(3, 4, 2, stride=2)),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4, CLASSES),
+    )
+
+
+def _pooled(seed: int) -> nn.Module:
+    """Batch norms with statistics of their own, and pooling of either kind."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2, 1) if seed % 2 else nn.AvgPool2d(2, 1),
+        nn.MaxPool2d(2, 2, 1) if seed % 3 else nn.AvgPool2d(2, 2, 1),
+        nn.Flatten(),
+        nn.Linear(16, 6),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.Linear(6, CLASSES),
+    )
+    sharpen_norms(net)
+    return net
+
+
+def sharpen_norms(net: nn.Module) -> None:
+    """Statistics and weights of batch norms as training leaves them, some weights negative."""
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, 0.0, 0.3)
+            nn.init.uniform_(layer.running_var, 0.01, 0.5)
+            nn.init.normal_(layer.weight, 0.5, 1.0)
+            nn.init.normal_(layer.bias, 0.0, 0.5)
+
+
 def _head(seed: int) -> nn.Module:
     """A distance net with an affine head: exact intervals first, sums in any order behind."""
     body = LpDistLinear(4, 6, bias=True)
@@ -219,6 +314,9 @@ _BUILD = {
     "crops": _crops,
     "relu": _relu,
     "conv": _conv,
+    "batch_normed": _batch_normed,
+    "residual": _residual,
+    "pooled": _pooled,
     "head": _head,
     "hybrid": lambda seed: fold(_hybrid(seed)),
     "hybrid_normalized": _hybrid,

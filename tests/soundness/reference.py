@@ -28,7 +28,7 @@ def margins(bound: str, net: nn.Module, x_BCHW, y_B, eps_B, *, clip: bool) -> np
         return _worst(logits_BK, logits_BK, y_B) - 2 * _constant(net) * eps[:, 0, 0, 0]
     ends = [np.clip(end, 0, 1) if clip else end for end in (x - eps, x + eps)]
     last = _layers(net)[-1]
-    if isinstance(last, nn.Linear | layers.ScaledLinear):
+    if isinstance(last, nn.Linear | layers.ScaledLinear | layers.LinfLinear):
         return _elided(last, _through(_layers(net)[:-1], *ends), y_B)
     return _worst(*_image(net, *ends), y_B)
 
@@ -78,7 +78,8 @@ def _layers(net: nn.Module) -> list[nn.Module]:
 
 
 def _leaves(layer: nn.Module) -> list[nn.Module]:
-    parts = [] if isinstance(layer, layers.Average | layers.Concat) else list(layer.children())
+    apart = layers.Average | layers.Concat | layers.Residual
+    parts = [] if isinstance(layer, apart) else list(layer.children())
     return [leaf for part in parts for leaf in _leaves(part)] if parts else [layer]
 
 
@@ -102,6 +103,18 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
             return lower.reshape(len(lower), -1), upper.reshape(len(upper), -1)
         case layers.Negate():
             return -upper, -lower
+        case layers.Residual():
+            body, skip = (
+                _through(_leaves(part), lower, upper) for part in (layer.body, layer.skip)
+            )
+            return body[0] + skip[0], body[1] + skip[1]
+        case nn.Identity():
+            return lower, upper
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            ends = oracles.batch_norm(layer, lower), oracles.batch_norm(layer, upper)
+            return np.minimum(*ends), np.maximum(*ends)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return oracles.pooled(layer, lower), oracles.pooled(layer, upper)
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)
         case nn.Tanh():

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soundness.nets import KINDS
 from zoo.attacks.pgd import PGD
-from zoo.bounds import bounds
 from zoo.certification import certify
 from zoo.layers import LpDistLinear, Negate
 from zoo.margins import margins_of, worst
@@ -61,7 +61,7 @@ def test_a_net_with_a_hidden_counterexample_is_not_certified(times, tally) -> No
     assert line["certified"] == 0
 
 
-@pytest.mark.parametrize("name", list(bounds))
+@pytest.mark.parametrize("name", list(KINDS))
 def test_nets_of_known_radius_are_certified_up_to_it(name, times, tally) -> None:
     """f_k = -max_d |x_d - w_kd| at x = w_y: the margin is min_k |w_y - w_k|, the radius half."""
     line = tally(f"known radius, {name} bound", "refused below it", "certified at it")
@@ -122,6 +122,6 @@ def test_what_rounding_swallows_in_the_program_is_not_proved_for_the_function() 
         net[1].bias.copy_(torch.tensor([0.0, 0.5]))
     x_BCHW, y_B = torch.full((1, 1, 1, 1), 0.5), torch.tensor([0])
     # f_0 - f_1 = 2 x + 1/2: at eps = 1/2 it stays above 0, at 1 (not clipped) it does not.
-    for name in bounds:
+    for name in KINDS:
         certificate = certify(net, x_BCHW, y_B, 1, bound=name, clip=False)
         assert not certificate.real_B and not certificate.certified_B

@@ -15,13 +15,14 @@ import torch
 from torch import nn
 
 from soundness import exact
+from soundness.asking import margins
 from soundness.backward import Chain, backward_bound
 from soundness.nets import KINDS, random_images, random_net
 from tests import oracles
 from zoo.boxes import box
 from zoo.layers import LinfLinear
 from zoo.rounding import DEPLOYED, REAL, unit_roundoff
-from zoo.rules import Rounded, forward_error, interval, margins
+from zoo.rules import Rounded, forward_error, interval
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 DTYPES = [torch.float32, torch.float64]
@@ -72,7 +73,7 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
     "kind",
     [
         *("relu", "conv", "head", "folded", "normalized", "sorted", "group_sorted", "contracted"),
-        *("hybrid", "hybrid_normalized"),
+        *("hybrid", "hybrid_normalized", "residual", "pooled"),
     ],
 )
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:
@@ -90,7 +91,7 @@ def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> No
     assert line["outside"] == 0
 
 
-@pytest.mark.parametrize("kind", ["relu", "head", "hybrid", "hybrid_normalized"])
+@pytest.mark.parametrize("kind", ["relu", "head", "hybrid", "hybrid_normalized", "residual"])
 def test_real_margins_of_nets_lie_below_the_exact_ones_and_close(kind, times, tally) -> None:
     line = tally(f"rational: margins of nets with an elided layer, {kind}", "above")
     for seed in range(times(300, 6)):

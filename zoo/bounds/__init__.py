@@ -1,5 +1,5 @@
 """Bounds: lower bounds on a model's margins over a box. A recipe names one; adding one = a file."""
 
-from zoo.bounds.base import Bound, Margins, bounds
+from zoo.bounds.base import Bound, Margins, PropagatedBound, bounds
 
-__all__ = ["Bound", "Margins", "bounds"]
+__all__ = ["Bound", "Margins", "PropagatedBound", "bounds"]

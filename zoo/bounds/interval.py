@@ -5,22 +5,24 @@ Shapes: B batch, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from zoo.bounds.base import Bound, bounds
+from zoo.bounds.base import PropagatedBound, bounds
 from zoo.boxes import Box
-from zoo.rounding import DEPLOYED, NAIVE, REAL, Reading
-from zoo.rules import check_certifiable, margins
+from zoo.propagation import Step, interval_margins, steps_of
+from zoo.rounding import DEPLOYED, REAL, Ends, Reading
+from zoo.rules import check_certifiable
 
 
 @bounds.register("interval")
-class Interval(Bound):
+class Interval(PropagatedBound):
     """margins_bk = lower_y - upper_k of the logits' ends (Gowal et al. 2018, arXiv:1810.12715).
 
     A last layer that is fully connected is elided: it gives no ends, but the least f_y - f_k over
-    those of its inputs (zoo.rules.margins).
+    those of its inputs (zoo.propagation.margins).
 
     For a distance net each layer's interval is the exact image of the layer's box, so the bound is
     never below the Lipschitz one, and above it where pixels are clipped.
@@ -34,16 +36,16 @@ class Interval(Bound):
 
     name: ClassVar[str] = "interval"
 
-    def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, NAIVE)
+    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
+        return interval_margins(steps, box, y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, REAL)
+        return self._rigorous(model, box, y_B, REAL)
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _margins(model, box, y_B, DEPLOYED)
+        return self._rigorous(model, box, y_B, DEPLOYED)
 
-
-def _margins(model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
-    check_certifiable(model)
-    return margins(model, box.lower_BCHW, box.upper_BCHW, y_B, reading)
+    def _rigorous(self, model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
+        check_certifiable(model)
+        ends = box.lower_BCHW, box.upper_BCHW
+        return interval_margins(steps_of(model)[0], ends, y_B, reading)

@@ -108,7 +108,7 @@ def certify(
         x: images (B, C, H, W) in [0, 1].
         y: labels (B,).
         eps: radius in pixel units, 0.1, "8/255" or a Fraction.
-        bound: "lipschitz", "interval" or "auto".
+        bound: "lipschitz", "interval", another name in docs/bounds.md, or "auto".
         clip: perturbed images stay in [0, 1].
 
     Raises:

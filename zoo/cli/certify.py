@@ -20,7 +20,9 @@ def certify(
             help="0.3, 8/255 or 0:0.4:41; repeat it or separate by commas. Default: card."
         ),
     ] = None,
-    bound: Annotated[str, typer.Option(help="lipschitz, interval or auto (the card's).")] = "auto",
+    bound: Annotated[
+        str, typer.Option(help="A name in docs/bounds.md, lipschitz say, or auto (the card's).")
+    ] = "auto",
     clip: Annotated[bool, typer.Option(help="Perturbed pixels stay in [0, 1].")] = True,
     data: Annotated[str, typer.Option(help="Dataset; auto is the card's.")] = "auto",
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",

@@ -15,11 +15,13 @@ from zoo.layers.mean_shift import MeanShift
 from zoo.layers.negate import Negate
 from zoo.layers.normalize import Normalize
 from zoo.layers.pruned import PrunedLinfDistLinear
+from zoo.layers.residual import Add, Residual
 from zoo.layers.scaled_linear import ScaledLinear
 from zoo.layers.shift import Shift
 from zoo.layers.sort_dist import SortDistLinear
 
 __all__ = [
+    "Add",
     "Average",
     "CenterCrop",
     "Channels",
@@ -40,6 +42,7 @@ __all__ = [
     "Negate",
     "Normalize",
     "PrunedLinfDistLinear",
+    "Residual",
     "ScaledLinear",
     "Shift",
     "SortDistLinear",

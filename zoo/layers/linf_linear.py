@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.rounding import NAIVE, Affine, Ends, Reading, smallest_normal
-from zoo.rules import Rounded, forward_error, interval, obstacle
-from zoo.rules.affine import affine_error
+from zoo.rounding import Affine, smallest_normal
+from zoo.rules import Rounded, affine, affine_error, enter_affine, forward_error, obstacle
 
 # Share of a row's norm that starts at random, beside 1 for the identity.
 _NOISE = 0.3
@@ -63,19 +62,15 @@ def _(layer: LinfLinear) -> str | None:
     return None
 
 
-def _affine(layer: LinfLinear) -> Affine:
+@enter_affine(LinfLinear)
+def _(layer: LinfLinear, x: Tensor | None = None) -> Affine:
     # SOUND: computed entries of V are off by a share of n u, so n more terms stand for them: n - 1
     # roundings of the sum and that of the quotient.
     return Affine(F.linear, layer.contracted_OI, layer.bias, 2 * layer.weight.shape[1])
-
-
-@interval.register(LinfLinear)
-def _(layer: LinfLinear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    return reading.affine(_affine(layer), lower, upper)
 
 
 @forward_error.register(LinfLinear)
 def _(layer: LinfLinear, x: Rounded, unit: float) -> Rounded:
     # SOUND: computed entries of V may be below the exact ones by a share of n u, and with them what
     # they make of earlier errors: the bound leaves 1.7 times the counted roundings, 2 n and more.
-    return affine_error(_affine(layer), layer(x.value), x, 1.0)
+    return affine_error(affine(layer), layer(x.value), x, 1.0)

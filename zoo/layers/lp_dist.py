@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange, reduce
@@ -16,9 +17,12 @@ from torch.nn import functional as F
 
 from zoo.errors import UsageError
 from zoo.ops import linf_dist_bounds, lp_dist
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.ops.linf_dist_bounds import linf_dist_nearest
+from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading, unit_roundoff
+from zoo.rounding.backward import Ledger
+from zoo.rules import Pulled, Rounded, describe, drift, forward_error, interval, obstacle, pull
 from zoo.rules.describe import Description
+from zoo.rules.pull import Picks, Relax, pull_picks
 
 # Where a unit starts as the identity, one weight lies this far from any normalised input, so that
 # |x_i + 10| = x_i + 10 wins the maximum (reference implementation of arXiv:2110.06850).
@@ -174,6 +178,46 @@ def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
     if layer.bias is None:
         return x.after(y, error, 1)
     return x.after(y, error + unit * y.double().abs() + FLUSH, 2)
+
+
+@pull.register(LpDistLinear)
+def _(
+    layer: LpDistLinear, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger
+) -> Pulled:
+    """From below |x_i - w_i| for the i that is farthest at its nearest; the upper end from above.
+
+    That |x_i - w_i| is a line where w_i lies outside the interval of x_i; else all other nearest
+    distances are 0 too, and so is the lower line.
+    """
+    _check_infinite(layer)
+    ((lower, upper),) = ends
+    at_BO = linf_dist_nearest(lower, upper, layer.weight_OI)
+    w_BO = layer.weight_OI.gather(1, at_BO.T).T
+    above, below = lower.gather(1, at_BO) >= w_BO, upper.gather(1, at_BO) <= w_BO
+    slope = above.to(rows.dtype) - below.to(rows.dtype)
+    offset = layer.shift(-slope * w_BO)
+    _, highest = interval(layer, lower, upper, REAL if ledger.rigorous else NAIVE)
+    if ledger.rigorous:
+        # SOUND: an offset is rounded once, and there where it meets a bias.
+        offset, _ = REAL.step(offset, offset)
+    flat = torch.zeros_like(slope)
+    return pull_picks(Picks(at_BO, slope, offset, flat, highest), rows, (lower, upper), ledger)
+
+
+@drift.register(LpDistLinear)
+def _(
+    layer: LpDistLinear, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    _check_infinite(layer)
+    incoming_B1 = reduce(errors[0], "b i -> b 1", "max")
+    _, farthest_BO = linf_dist_bounds(*ends[0], layer.weight_OI)
+    largest_BO = farthest_BO + incoming_B1
+    if layer.bias is not None:
+        largest_BO = largest_BO + layer.bias.abs()
+    # A distance is rounded once and a bias added once; 1.01 is for float64's rounding of this.
+    error_BO = 1.01 * (incoming_B1 + 2 * unit_roundoff(program) * largest_BO) + 2 * FLUSH
+    # SOUND: a number that may overflow has no bound; NaN certifies nothing.
+    return torch.where(1.01 * largest_BO < torch.finfo(program).max, error_BO, torch.nan)
 
 
 @describe.register(LpDistLinear)

@@ -5,13 +5,18 @@ Shapes: B batch, O features or channels, then any further dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
+from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading
-from zoo.rules import Rounded, forward_error, interval
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading, unit_roundoff
+from zoo.rounding.backward import Ledger
+from zoo.rules import Pulled, Rounded, drift, forward_error, interval
+from zoo.rules.pull import Relax, enter_linear
 
 
 class MeanShift(nn.Module):
@@ -86,6 +91,27 @@ def _check_constant(layer: MeanShift) -> None:
 def _(layer: MeanShift, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     _check_constant(layer)
     return reading.step(layer(lower), layer(upper))
+
+
+@enter_linear(MeanShift)
+def _(layer: MeanShift, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger) -> Pulled:
+    _check_constant(layer)
+    mean = _like_channels(layer.running_mean_O, ends[0][0])
+    ledger.record(rows, mean)
+    return Pulled([rows], -rearrange(rows * mean, "b s ... -> b s (...)").sum(2))
+
+
+@drift.register(MeanShift)
+def _(
+    layer: MeanShift, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    _check_constant(layer)
+    mean = _like_channels(layer.running_mean_O, ends[0][0])
+    largest = torch.maximum(ends[0][0].abs(), ends[0][1].abs()) + errors[0] + mean.abs()
+    # 1.01 for the rounding of these sums themselves, in float64.
+    error = 1.01 * (errors[0] + unit_roundoff(program) * largest) + FLUSH
+    # SOUND: a number that may overflow has no bound; NaN certifies nothing.
+    return torch.where(1.01 * largest < torch.finfo(program).max, error, torch.nan)
 
 
 @forward_error.register(MeanShift)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rounding import NAIVE, Affine, Ends, Reading
+from zoo.rules import Rounded, affine, describe, forward_error, interval
+from zoo.rules.affine import pulled_by_scale
 from zoo.rules.describe import Description
 
 
@@ -19,6 +21,11 @@ class Negate(nn.Module):
 @interval.register(Negate)
 def _(layer: Negate, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     return -upper, -lower
+
+
+@affine.register(Negate)
+def _(layer: Negate, x: Tensor | None = None) -> Affine:
+    return Affine(torch.mul, -torch.ones(()), None, 1, pulled_by_scale)
 
 
 @forward_error.register(Negate)

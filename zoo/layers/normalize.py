@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from zoo.eps import round_up
 from zoo.errors import UsageError
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.rounding import FLUSH, NAIVE, Affine, Ends, Reading
+from zoo.rules import Rounded, affine, describe, forward_error, interval, obstacle
+from zoo.rules.affine import pulled_by_scale
 from zoo.rules.describe import Description
 
 
@@ -70,6 +71,14 @@ def _not_positive(std: float) -> str:
 def _(layer: Normalize, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     # Two roundings an end, so two widenings. Both operations are increasing in x.
     return reading.step(*reading.step(layer(lower), layer(upper)))
+
+
+@affine.register(Normalize)
+def _(layer: Normalize, x: Tensor | None = None) -> Affine:
+    scale = 1 / layer.std
+    bias_C11 = rearrange(-layer.mean_C * scale, "c -> c 1 1")
+    # SOUND: two roundings of the program, two of the weights here.
+    return Affine(torch.mul, scale, bias_C11, 4, pulled_by_scale)
 
 
 @forward_error.register(Normalize)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
-from zoo.rounding import NAIVE, Affine, Ends, Reading
-from zoo.rules import describe, elided, interval
+from zoo.rounding import Affine
+from zoo.rules import describe, enter_affine
 from zoo.rules.describe import Description
 
 
@@ -45,21 +45,10 @@ class ScaledLinear(nn.Module):
         return f"{self.weight.shape[1]}, {self.weight.shape[0]}, scale={self.scale:.4g}"
 
 
-def _affine(layer: ScaledLinear) -> Affine:
+@enter_affine(ScaledLinear)
+def _(layer: ScaledLinear, x: Tensor | None = None) -> Affine:
     # SOUND: scaling rounds each weight once, as one more product in each sum would.
     return Affine(F.linear, layer.scaled_OI, layer.bias, layer.weight.shape[1] + 1)
-
-
-@interval.register(ScaledLinear)
-def _(layer: ScaledLinear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    return reading.affine(_affine(layer), lower, upper)
-
-
-@elided.register(ScaledLinear)
-def _(
-    layer: ScaledLinear, lower_BI: Tensor, upper_BI: Tensor, y_B: Tensor, reading: Reading = NAIVE
-) -> Tensor:
-    return reading.elided(_affine(layer), lower_BI, upper_BI, y_B)
 
 
 @describe.register(ScaledLinear)

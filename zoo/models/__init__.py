@@ -9,11 +9,14 @@ from zoo.models.linf_dist_hybrid import LinfDistHybrid
 from zoo.models.linf_dist_mlp import LinfDistMLP
 from zoo.models.net import Net
 from zoo.models.prune import prune
+from zoo.models.relu_net import ConvNet, ReLUNet
+from zoo.models.relu_resnet import ReLUResNet
 from zoo.models.sortnet import SortNetMLP
 from zoo.models.sortnet_crops import SortNetCrops
 from zoo.models.sortnet_hybrid import SortNetHybrid
 
 __all__ = [
+    "ConvNet",
     "GroupSortMLP",
     "HeadedNet",
     "LinfAverage",
@@ -21,6 +24,8 @@ __all__ = [
     "LinfDistHybrid",
     "LinfDistMLP",
     "Net",
+    "ReLUNet",
+    "ReLUResNet",
     "SortNetCrops",
     "SortNetHybrid",
     "SortNetMLP",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import Concat, MeanShift, Normalize, ScaledLinear
+from zoo.layers import Concat, MeanShift, Normalize, Residual, ScaledLinear
 from zoo.models.fold_layers import Place, absorb, release
 from zoo.models.net import Net
 
@@ -32,10 +32,15 @@ def fold(model: AnyNet) -> AnyNet:
     Behind a head logits stay the same. Layer by layer in float64, rounded once
     (zoo.models.fold_layers). What is published and certified is the rounded result: the rounding is
     not an error term.
+
+    A net that is not foldable stays as it is, its Normalize in the file.
     """
     if model.folded:
         raise UsageError("this net is already folded")
     folded = _another(model, folded=True)
+    if not model.foldable:
+        folded.load_state_dict(model.state_dict())
+        return folded.eval()
     for trained, new, place in zip(
         _weighted(model), _weighted(folded), _places(model), strict=True
     ):
@@ -51,6 +56,9 @@ def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
 
     Args:
         mean, std: the normalisation that was folded in (the card keeps it), in pixel units.
+
+    Raises:
+        UsageError: a net that is not folded, or has no training form of this normalisation.
     """
     if not model.folded:
         raise UsageError("this net is not folded")
@@ -58,11 +66,26 @@ def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
         if argument in model.config:
             raise UsageError(f"{kind} has no training form: start from a net it came from")
     unfolded = _another(model, mean=mean, std=std)
+    if not model.foldable:
+        unfolded.load_state_dict(_normalized_alike(model, unfolded))
+        return unfolded
     for new, folded, place in zip(
         _weighted(unfolded), _weighted(model), _places(unfolded), strict=True
     ):
         release(new, folded, place)
     return unfolded
+
+
+def _normalized_alike(model: Net, other: Net) -> dict[str, Tensor]:
+    """The state of a net for one that prepares pixels alike; no weights make up for another way."""
+    given, wanted = model.state_dict(), other.state_dict()
+    for name in ("layers.normalize.mean_C", "layers.normalize.std"):
+        if not torch.equal(given[name], wanted[name]):
+            raise UsageError(
+                f"{type(model).__name__} keeps the normalisation that it was trained with\n"
+                f"  {name} is {given[name].tolist()} there: give it as model.mean or model.std"
+            )
+    return given
 
 
 def _another(model: AnyNet, **form: Any) -> AnyNet:
@@ -74,6 +97,8 @@ def _leaves(model: Net) -> list[nn.Module]:
     """All layers in a row; branches side by side, which have no weights, count as one."""
 
     def within(layer: nn.Module) -> list[nn.Module]:
+        if isinstance(layer, Residual):  # a shift of its input would count twice
+            raise UsageError("no way to fold a Residual")
         parts = [] if isinstance(layer, Concat) else list(layer.children())
         return [leaf for part in parts for leaf in within(part)] if parts else [layer]
 

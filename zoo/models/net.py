@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from zoo.eps import round_up
 from zoo.errors import UsageError
 from zoo.layers import LpDist, Normalize, set_exponent
-from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, elided, forward_error, interval, margins
+from zoo.rules import describe, enter_expand
 from zoo.rules.describe import Description
+from zoo.rules.expand import Add
 
 
 class Images(TypedDict, total=False):
@@ -57,6 +57,8 @@ class Net(nn.Module):
     """
 
     default_bound: ClassVar[str] = "lipschitz"
+    # Whether its weights can take in what Normalize does.
+    foldable: ClassVar[bool] = True
     # Arguments that the registered name of an architecture says.
     named: ClassVar[tuple[str, ...]] = ("depth",)
 
@@ -141,17 +143,9 @@ def bounded_by_layers(cls: NetType) -> NetType:
     Said once for each class: a subclass may compute something else (zoo.rules.dispatch).
     """
 
-    @interval.register(cls)
-    def _(net: Net, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-        return interval(net.layers, lower, upper, reading)
-
-    @elided.register(cls)
-    def _(net: Net, lower: Tensor, upper: Tensor, y_B: Tensor, reading: Reading = NAIVE) -> Tensor:
-        return margins(net.layers, lower, upper, y_B, reading)
-
-    @forward_error.register(cls)
-    def _(net: Net, x: Rounded, unit: float) -> Rounded:
-        return forward_error(net.layers, x, unit)
+    @enter_expand(cls)
+    def _(net: Net, add: Add, x: Any) -> Any:
+        return add(net.layers, [x])
 
     @describe.register(cls)
     def _(net: Net, name: str = "") -> Description:

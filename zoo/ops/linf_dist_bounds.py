@@ -39,6 +39,18 @@ def linf_dist_bounds(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor) -> tuple[
     return _linf_dist_bounds(lower_BI, upper_BI, w_OI)
 
 
+def linf_dist_nearest(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor) -> Tensor:
+    """The coordinate i that makes lower_bo above, int64 (B, O); one of those where w lies inside
+    the box if there is no other. Without a kernel of its own."""
+    check_operands("linf_dist_nearest", lower_BI, upper_BI, w_OI=w_OI)
+    at_BO = torch.empty(len(lower_BI), len(w_OI), dtype=torch.int64, device=w_OI.device)
+    with torch.no_grad():
+        for b, o in blocks(lower_BI, w_OI):
+            near_boI, _ = gaps(lower_BI[b], upper_BI[b], w_OI[o])
+            at_BO[b, o] = near_boI.argmax(2)
+    return at_BO
+
+
 def gaps(lower_bI: Tensor, upper_bI: Tensor, w_oI: Tensor) -> tuple[Tensor, Tensor]:
     """Per-coordinate smallest (negative where w is inside the box) and largest distance."""
     below_boI, above_boI = difference(lower_bI, w_oI), difference(upper_bI, w_oI)

@@ -21,7 +21,7 @@ from zoo.errors import UsageError, unknown
 from zoo.fields import EpsField, Number, Strict
 from zoo.names import is_name, parse_name
 from zoo.objectives import Objective, objectives
-from zoo.registry import module_names
+from zoo.registry import registered_names
 from zoo.schedules import Constant, Schedule
 
 
@@ -78,12 +78,16 @@ class Teaching(Strict):
 
 
 class Schedules(Strict):
-    """Functions of progress; eps is the training eps in pixel units, p the exponent of the net."""
+    """Functions of progress; eps is the training eps in pixel units, p the exponent of the net.
+
+    kappa is the weight of what is certified against the clean loss.
+    """
 
     lr: Schedule
     eps: Schedule
     p: Schedule = Constant(name="constant", value=float("inf"))
     lam: Schedule | None = None
+    kappa: Schedule | None = None
     distill: Schedule | None = None
 
     def at(self, t: float) -> dict[str, float]:
@@ -180,7 +184,7 @@ class Recipe(Strict):
     @field_validator("bound")
     @classmethod
     def _known_bound(cls, name: str) -> str:
-        known = module_names("zoo.bounds")
+        known = registered_names("zoo.bounds")
         if name not in known:
             raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
         return name

@@ -5,7 +5,7 @@ float64; bounds use it, and none of it knows a layer or a net.
 """
 
 from zoo.rounding.affine import Affine
-from zoo.rounding.backward import BackwardTerm, backward_slack
+from zoo.rounding.backward import Ledger, NoLedger
 from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
 from zoo.rounding.library import library_error
 from zoo.rounding.ordered import ordered_error, ordered_slack
@@ -14,6 +14,7 @@ from zoo.rounding.rows import contracted, row_norms
 from zoo.rounding.strict import snapshot, strict_numerics
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
 from zoo.rounding.unit import FLUSH, smallest_normal, unit_roundoff
+from zoo.rounding.zonotope import BoxPart, NewSymbols, Remainder, Zonotope
 
 __all__ = [
     "DEPLOYED",
@@ -21,10 +22,14 @@ __all__ = [
     "NAIVE",
     "REAL",
     "Affine",
-    "BackwardTerm",
+    "BoxPart",
     "Ends",
+    "Ledger",
+    "NewSymbols",
+    "NoLedger",
     "Reading",
-    "backward_slack",
+    "Remainder",
+    "Zonotope",
     "cast_down",
     "cast_up",
     "contracted",

@@ -1,15 +1,20 @@
-"""An affine layer as interval arithmetic sees it: a product with a weight, and a bias.
+"""An affine layer as bounds see it: a product with a weight, its transpose, and a bias.
 
-Shapes: x has the layer's input shape, results have its output shape; B batch, I inputs, K classes.
+Shapes: x has the layer's input shape, results have its output shape, rows that of the output with
+any number of forms in place of the batch; B batch, I inputs, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+# (rows, weight, shape of the input without its batch) -> rows over the input.
+Pull = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -20,17 +25,27 @@ class Affine:
         product: linear in both arguments, with sums of products in any order, no more.
         bias: broadcastable to the output, or None.
         num_terms: number of products in each sum.
+        pulled: transpose of the product in x; derived from it where None.
+        bias_size: at least the sizes of all numbers that the program adds up to the bias; |bias|
+            where None.
     """
 
     product: Callable[[Tensor, Tensor], Tensor]
     weight: Tensor
     bias: Tensor | None
     num_terms: int
+    pulled: Pull | None = None
+    bias_size: Tensor | None = None
 
     def to(self, dtype: torch.dtype) -> Affine:
         """The same layer with its tensors in a dtype."""
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return Affine(self.product, self.weight.to(dtype), bias, self.num_terms)
+        bias, size = (None if t is None else t.to(dtype) for t in (self.bias, self.bias_size))
+        return replace(self, weight=self.weight.to(dtype), bias=bias, bias_size=size)
+
+    @property
+    def fully_connected(self) -> bool:
+        """Whether it is a product of rows, (B, I) to (B, K), with weights (K, I)."""
+        return self.product is F.linear
 
     def differences(self, y_B: Tensor) -> Affine:
         """x -> f_y(x) - f_k(x) for a fully connected layer f, (B, I) to (B, K): weights W_y - W_k.
@@ -54,7 +69,20 @@ class Affine:
     def magnitude(self, largest: Tensor) -> Tensor:
         """|W| largest + |b|: at least the sum of the sizes of all terms of any input so large."""
         out = self.product(largest, self.weight.abs())
-        return out if self.bias is None else out + self.bias.abs()
+        if self.bias is None:
+            return out
+        return out + (self.bias.abs() if self.bias_size is None else self.bias_size)
+
+    def pull(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
+        """Coefficients of the forms <row, W x> over inputs x of a shape: W^T row for each row."""
+        if self.pulled is not None:
+            return self.pulled(rows, self.weight, shape)
+        training = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = rows.new_zeros((len(rows), *shape)).requires_grad_()
+            out = self.product(x, self.weight)
+            (pulled,) = torch.autograd.grad(out, x, rows, create_graph=training)
+        return pulled
 
 
 def _rows(x_BI: Tensor, weight_BKI: Tensor) -> Tensor:

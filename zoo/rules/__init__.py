@@ -6,20 +6,34 @@ over.
 """
 
 import zoo.rules.activations
-import zoo.rules.affine  # noqa: F401  (these two enter the rules of torch's layers)
+import zoo.rules.max_pool
+import zoo.rules.torch_affine  # noqa: F401  (these three enter the rules of torch's layers)
+from zoo.rules.affine import affine, affine_error, enter_affine
 from zoo.rules.describe import describe
+from zoo.rules.drift import affine_drift, drift
+from zoo.rules.enclose import enclose
+from zoo.rules.expand import enter_expand, expand
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
-from zoo.rules.margins import elided, margins
 from zoo.rules.obstacle import check_certifiable, obstacle
+from zoo.rules.pull import Pulled, pull, pull_affine
 
 __all__ = [
+    "Pulled",
     "Rounded",
+    "affine",
+    "affine_drift",
+    "affine_error",
     "check_certifiable",
     "describe",
-    "elided",
+    "drift",
+    "enclose",
+    "enter_affine",
+    "enter_expand",
+    "expand",
     "forward_error",
     "interval",
-    "margins",
     "obstacle",
+    "pull",
+    "pull_affine",
 ]

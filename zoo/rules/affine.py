@@ -1,67 +1,53 @@
-"""Rules of torch's own affine layers, Linear and Conv2d.
+"""Affine rule: a layer as a product with a weight and a bias, which every kind of bound can use.
 
-Shapes: tensors have the shape of the layer's input or output; B batch, I features.
+``affine(layer, x=None) -> Affine``: x is the clean batch at the layer's input, for a layer that
+takes statistics of it in train mode. The rule of a layer in eval mode makes no use of it.
+
+A layer that enters this rule has an interval rule by it, and is known to linear bounds and
+zonotopes.
+
+Shapes: tensors have the shape of the layer's input or output; C channels.
 """
 
 from __future__ import annotations
 
 import math
-import platform
+from collections.abc import Callable, Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from zoo.errors import UsageError
-from zoo.rounding import NAIVE, Affine, Ends, Reading, deployed_error, row_norms
-from zoo.rules.forward_error import Rounded, forward_error
+from zoo.rounding import NAIVE, Affine, Ends, Reading, deployed_error
+from zoo.rules.dispatch import Rule
+from zoo.rules.forward_error import Rounded
 from zoo.rules.interval import interval
-from zoo.rules.margins import elided
 
-_WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
+affine: Rule[..., Affine] = Rule("affine")
+# Layers whose interval is that of their affine form; others with one have a better interval.
+bounded_as_affine: set[type[nn.Module]] = set()
 
-
-def _affine(layer: nn.Linear) -> Affine:
-    return Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
-
-
-@interval.register(nn.Linear)
-def _(layer: nn.Linear, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    return reading.affine(_affine(layer), lower, upper)
+AffineRule = Callable[..., Affine]
 
 
-@elided.register(nn.Linear)
-def _(
-    layer: nn.Linear, lower_BI: Tensor, upper_BI: Tensor, y_B: Tensor, reading: Reading = NAIVE
-) -> Tensor:
-    return reading.elided(_affine(layer), lower_BI, upper_BI, y_B)
+def enter_affine(*kinds: type[nn.Module]) -> Callable[[AffineRule], AffineRule]:
+    """Decorator: the affine rule of these layer types, and by it their interval rule."""
+
+    def enter(function: AffineRule) -> AffineRule:
+        affine.register(*kinds)(function)
+        bounded_as_affine.update(kinds)
+
+        @interval.register(*kinds)
+        def _(layer: nn.Module, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+            return reading.affine(function(layer), lower, upper)
+
+        return function
+
+    return enter
 
 
-@interval.register(nn.Conv2d)
-def _(layer: nn.Conv2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    if layer.padding_mode != "zeros":
-        raise UsageError(f"Conv2d has no interval rule for padding_mode={layer.padding_mode!r}")
-    # SOUND: there, torch convolves depthwise by Winograd's algorithm, which no slack here covers.
-    if _WINOGRAD and layer.groups > 1 and layer.weight.shape[1:] == (1, 3, 3):
-        raise UsageError("a depthwise 3 x 3 Conv2d has no interval rule on this kind of CPU")
-
-    def product(x: Tensor, weight: Tensor) -> Tensor:
-        return F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
-
-    bias = None if layer.bias is None else rearrange(layer.bias, "c -> c 1 1")
-    num_terms = layer.weight[0].numel()
-    return reading.affine(Affine(product, layer.weight, bias, num_terms), lower, upper)
-
-
-@forward_error.register(nn.Linear)
-def _(layer: nn.Linear, x: Rounded, unit: float) -> Rounded:
-    affine = Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1])
-    # SOUND: gains multiply up to the constant that certifies, so none may be rounded down.
-    gain = row_norms(layer.weight).max().item()
-    if gain == math.inf:
-        raise UsageError("a Linear has weights so large that the norm of a row overflows")
-    return affine_error(affine, layer(x.value), x, gain)
+def pulled_by_scale(rows: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
+    """The transpose of a product with numbers, one by one."""
+    return rows * scale
 
 
 def affine_error(affine: Affine, y: Tensor, x: Rounded, gain: float) -> Rounded:

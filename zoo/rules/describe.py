@@ -19,7 +19,7 @@ from zoo.rules.dispatch import Rule
 Description = list[dict[str, Any]]
 
 # Kinds that depend on the order of a sum or on a library: other machines may give other last bits.
-SUMS = frozenset({"linear", "conv2d", "tanh"})
+SUMS = frozenset({"linear", "conv2d", "batch_norm", "avg_pool", "tanh"})
 
 describe: Rule[..., Description] = Rule("describe")
 
@@ -47,6 +47,11 @@ def _(layer: nn.Sequential, name: str = "") -> Description:
 @describe.register(nn.Flatten)
 def _(layer: nn.Flatten, name: str = "") -> Description:
     return [{"kind": "flatten"}]
+
+
+@describe.register(nn.Identity)
+def _(layer: nn.Identity, name: str = "") -> Description:
+    return []
 
 
 @describe.register(nn.ReLU)
@@ -77,3 +82,21 @@ def _(layer: nn.Conv2d, name: str = "") -> Description:
     ):
         raise UsageError("describe: only square, plain convolutions with zero padding have a kind")
     return [{"kind": "conv2d", "name": name, "stride": min(stride), "padding": min(padding)}]
+
+
+@describe.register(nn.BatchNorm1d, nn.BatchNorm2d)
+def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, name: str = "") -> Description:
+    if layer.running_mean is None or not layer.affine:
+        raise UsageError("describe: only BatchNorm with running statistics and weights has a kind")
+    return [{"kind": "batch_norm", "name": name, "eps": layer.eps}]
+
+
+@describe.register(nn.AvgPool2d)
+def _(layer: nn.AvgPool2d, name: str = "") -> Description:
+    size, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    plain = layer.count_include_pad and not layer.ceil_mode and layer.divisor_override is None
+    if not (isinstance(size, int) and isinstance(stride, int) and isinstance(padding, int)):
+        plain = False
+    if not plain:
+        raise UsageError("describe: only square, plain average-pooling has a kind")
+    return [{"kind": "avg_pool", "size": size, "stride": stride, "padding": padding}]

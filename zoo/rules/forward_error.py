@@ -48,13 +48,6 @@ class Rounded:
 forward_error: Rule[..., Rounded] = Rule("forward_error")
 
 
-@forward_error.register(nn.Sequential)
-def _(layer: nn.Sequential, x: Rounded, unit: float) -> Rounded:
-    for child in layer:
-        x = forward_error(child, x, unit)
-    return x
-
-
 @forward_error.register(nn.Flatten)
 def _(layer: nn.Flatten, x: Rounded, unit: float) -> Rounded:
     return x.after(layer(x.value), layer(x.error.expand_as(x.value)), 0)

@@ -10,21 +10,7 @@ Shapes: tensors have the shape of the layer's input or output.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from zoo.rounding import NAIVE, Ends, Reading
+from zoo.rounding import Ends
 from zoo.rules.dispatch import Rule
 
 interval: Rule[..., Ends] = Rule("interval")
-
-
-@interval.register(nn.Sequential)
-def _(layer: nn.Sequential, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    for child in layer:
-        lower, upper = interval(child, lower, upper, reading)
-    return lower, upper
-
-
-@interval.register(nn.Flatten)
-def _(layer: nn.Flatten, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    return layer(lower), layer(upper)

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from soundness import exact
+from soundness.asking import margins
 from soundness.nets import CLASSES, random_images, random_net
 from tests import oracles
 from zoo.boxes import box
 from zoo.layers import ScaledLinear
 from zoo.rounding import DEPLOYED, REAL
-from zoo.rules import interval, margins
+from zoo.rules import interval
 from zoo.rules.activations import TANH_UNITS
 
 KINDS = ("relu", "head", "hybrid", "hybrid_normalized")

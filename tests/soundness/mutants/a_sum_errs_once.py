@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
-import zoo.rules.affine as affine
 from zoo.rounding import deployed_error
 
 PITFALL = 8
@@ -12,4 +13,5 @@ HUNTS = ("layers",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
+    affine = importlib.import_module("zoo.rules.affine")
     patch.setattr(affine, "deployed_error", lambda n, size, dtype: deployed_error(0, size, dtype))

@@ -12,13 +12,14 @@ HUNTS = ("guards",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    margins = importlib.import_module("zoo.rules.margins")
-    original = margins.interval
+    margins = importlib.import_module("zoo.propagation.margins")
+    original = margins.interval_ends
 
     def planted(*arguments):
-        lower, upper = original(*arguments)
-        mean = (lower + upper) / 2
-        return torch.minimum(lower, mean), torch.maximum(upper, mean)
+        pairs = [(lower, upper, (lower + upper) / 2) for lower, upper in original(*arguments)]
+        return [
+            (torch.minimum(lower, mean), torch.maximum(upper, mean)) for lower, upper, mean in pairs
+        ]
 
-    patch.setattr(margins, "interval", planted)
-    patch.setattr(margins, "_check_order", lambda lower, upper: None)
+    patch.setattr(margins, "interval_ends", planted)
+    patch.setattr(margins, "_check_order", lambda ends: None)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from soundness.planting import rule
+from soundness.planting import everywhere
+from zoo.propagation import interval_margins
 from zoo.rounding import NAIVE
-from zoo.rules import elided
 
 PITFALL = None
 HUNTS = ("heads",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    original = elided._table[nn.Sequential]
+    def planted(steps, box, y_B, reading=NAIVE):
+        if len(steps) > 1 and type(steps[-1].layer) is nn.ReLU:
+            steps = steps[:-1]
+        return interval_margins(steps, box, y_B, reading)
 
-    def planted(layer, lower, upper, y_B, reading=NAIVE):
-        if len(layer) > 1 and type(layer[-1]) is nn.ReLU:
-            layer = layer[:-1]
-        return original(layer, lower, upper, y_B, reading)
-
-    rule(patch, elided, nn.Sequential, planted)
+    everywhere(patch, interval_margins, planted)

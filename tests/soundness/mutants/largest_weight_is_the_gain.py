@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import zoo.rules.affine as affine
+from zoo.rules import torch_affine
 
 PITFALL = 5
 HUNTS = ("extremes",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(affine, "row_norms", lambda weight_OI: weight_OI.detach().abs().amax(1))
+    patch.setattr(torch_affine, "row_norms", lambda weight_OI: weight_OI.detach().abs().amax(1))

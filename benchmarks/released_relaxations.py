@@ -1,0 +1,89 @@
+"""Certify the released MNIST nets of Jovanovic et al. 2022, each by what it was trained with.
+
+    git clone https://github.com/eth-sri/paradox
+    python benchmarks/released_relaxations.py paradox --net FC --n 10000
+
+Their checkpoints stay where they are; MNIST is looked for as everywhere else. With all 10,000
+images and rounding ignored, as there, the FC row must come out to the digit: it was measured by
+running their own code on the same files. hBox, DeepZ and CROWN take minutes to hours of one core.
+
+Shapes: B batch, K classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+import zoo.models  # noqa: F401  (enters the architectures)
+from zoo.bounds import bounds
+from zoo.boxes import box
+from zoo.data.load import load_data
+from zoo.margins import worst
+
+EPS = "0.3"
+ARCHITECTURES = {"FC": "fc5", "CONV": "conv1"}
+# Checkpoint: the bound it is certified with, and clean and certified accuracy of FC, in percent.
+NETS = {
+    "box": ("interval", 88.68, 74.02),
+    "crownibp1to0": ("interval", 90.80, 77.86),
+    "crownibp1to1": ("crown_ibp", 92.17, 70.46),
+    "hbox": ("hbox", 89.21, 56.97),
+    "zono": ("deepz", 87.42, 64.17),
+    "crown": ("crown", 84.95, 57.35),
+}
+
+
+def released(file: Path, architecture: str) -> nn.Module:
+    """Their weights in our net of the same geometry, in float64."""
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    model = timm.create_model(
+        architecture,
+        in_chans=1,
+        img_size=28,
+        mean=theirs.pop("layers.0.mean").item(),
+        std=theirs.pop("layers.0.sigma").item(),
+    )
+    with torch.no_grad():
+        for ours, tensor in zip(model.parameters(), theirs.values(), strict=True):
+            ours.copy_(tensor)
+    return model.double().eval()
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--net", choices=ARCHITECTURES, default="FC")
+    parser.add_argument("--only", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--n", type=int, default=1000, help="test images, the first of them")
+    parser.add_argument("--batch", type=int, default=250)
+    arguments = parser.parse_args()
+    test = load_data("mnist", "test").take(arguments.n)
+    print(f"{'checkpoint':14}{'bound':12}{'clean':>8}{'certified':>11}{'theirs':>9}{'s':>8}")
+    for name in arguments.only:
+        file = arguments.checkout / "pretrained" / f"mnist_{arguments.net}_{name}.pt"
+        model, (bound, _, theirs) = released(file, ARCHITECTURES[arguments.net]), NETS[name]
+        start, clean, certified = time.perf_counter(), 0, 0
+        for idx_B in torch.arange(len(test)).split(arguments.batch):
+            x_BCHW, y_B = test.batch(idx_B)
+            x_BCHW = x_BCHW.double()
+            margins_BK = bounds[bound]()(model, box(x_BCHW, EPS), y_B)
+            clean += int((model(x_BCHW).argmax(1) == y_B).sum())
+            certified += int((worst(margins_BK, y_B) > 0).sum())
+        seconds = time.perf_counter() - start
+        clean_acc, certified_acc = (100 * count / len(test) for count in (clean, certified))
+        there = f"{theirs:9.2f}" if arguments.net == "FC" else f"{'':9}"
+        print(
+            f"{name:14}{bound:12}{clean_acc:8.2f}{certified_acc:11.2f}{there}{seconds:8.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Best: what the best of several bounds proves, image by image and class by class.
+
+Shapes: B batch, C/H/W image, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from functools import reduce
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.bounds.base import Bound, Margins, bounds
+from zoo.boxes import Box
+from zoo.errors import UsageError
+
+
+@bounds.register("best")
+class Best(Bound):
+    """margins_bk = the largest of those that cheap bounds give, each reading by itself.
+
+    No one of them is above all others on every net: adaptive lines lose to intervals on nets that
+    were trained with intervals. The largest of several lower bounds is one, and so is the only
+    number of those that are numbers.
+
+    Attributes:
+        members: names of the bounds.
+
+    Raises:
+        UsageError: a member is an estimate.
+    """
+
+    name: ClassVar[str] = "best"
+    members: ClassVar[Sequence[str]] = ("interval", "crown_ibp", "crown_ibp_zero", "cap_ibp")
+
+    def __init__(self) -> None:
+        self.bounds: list[Bound] = [bounds[name]() for name in self.members]
+        # SOUND: one estimate among them would make all of it an estimate.
+        for bound in self.bounds:
+            if not bound.sound:
+                raise UsageError(f"bound {self.name}: its member {bound.name} is an estimate")
+
+    def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        return _largest([bound(model, box, y_B) for bound in self.bounds])
+
+    def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        return _largest([bound.real(model, box, y_B) for bound in self.bounds])
+
+    def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        return _largest([bound.deployed(model, box, y_B) for bound in self.bounds])
+
+    def sweep(
+        self,
+        model: nn.Module,
+        model64: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        radii: Sequence[Fraction],
+        clip: bool,
+    ) -> Iterator[Margins]:
+        sweeps = [b.sweep(model, model64, x_BCHW, y_B, radii, clip) for b in self.bounds]
+        for found in zip(*sweeps, strict=True):
+
+            def best(reading: Callable[[Margins], Tensor], found=found) -> Tensor:
+                return _largest([reading(margins) for margins in found])
+
+            # SOUND: A and B are different claims, and neither may lend to the other.
+            yield Margins(
+                best(lambda m: m.naive_BK), best(lambda m: m.real_BK), best(lambda m: m.deployed_BK)
+            )
+
+
+def _largest(margins: Sequence[Tensor]) -> Tensor:
+    # NaN says nothing, and where it is all that there is it stays.
+    return reduce(torch.fmax, margins)

@@ -1,0 +1,97 @@
+"""Linear bounds whose lower slopes are searched for, image by image.
+
+Shapes: B batch, S = K - 1 rows, K classes; ``...`` the shape of a ReLU's input without its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+import torch
+from einops import repeat
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.bounds.base import bounds
+from zoo.bounds.linear import LinearBound
+from zoo.propagation import Source, Step, lower_bounds
+from zoo.propagation.slopes import (
+    Alphas,
+    best_of_many_steps,
+    lower_slopes,
+    one_sign_step,
+    relu_inputs,
+)
+from zoo.relaxations import relaxations
+from zoo.rounding import Ends
+
+
+@bounds.register("smooth_tight")
+class SmoothTight(LinearBound):
+    """One sign step on the lower slopes, over intervals (Lee et al. 2021, NeurIPS).
+
+    From slopes drawn from U[0, 1] in training, and 1/2 in eval mode, so that a certificate can be
+    repeated, the step lowers log(1 + sum_k exp(-margin_k)); the slopes serve all rows. The switch
+    from one lower line to the other then follows the loss, and not u > -l.
+    """
+
+    name: ClassVar[str] = "smooth_tight"
+
+    def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
+        training = any(step.layer.training for step in steps)
+        start = {
+            i: torch.rand_like(lower) if training else torch.full_like(lower, 0.5)
+            for i, (lower, _) in relu_inputs(steps, ends).items()
+        }
+        fixed = [(lower.detach(), upper.detach()) for lower, upper in ends]
+
+        def loss(alphas: Alphas) -> Tensor:
+            source = lower_slopes(alphas)
+            margins_BS = lower_bounds(steps, fixed, rows_BSK, len(steps), source)
+            return F.softplus((-margins_BS).logsumexp(1)).sum()
+
+        return lower_slopes(one_sign_step(loss, start))
+
+
+@bounds.register("alpha_crown_ibp")
+class AlphaCrownIBP(LinearBound):
+    """Slopes of each row searched in many steps, from CROWN's, over intervals; a row never falls.
+
+    Xu et al. 2021 (arXiv:2011.13824), for the lower slopes and the last bound alone. Rounding is
+    accounted for at the slopes found: any are sound.
+    """
+
+    name: ClassVar[str] = "alpha_crown_ibp"
+    sizes: ClassVar[Sequence[float]] = tuple(0.25 * 0.9**i for i in range(20))
+
+    def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
+        begin, num_rows = relaxations["adaptive"](), rows_BSK.shape[1]
+        start = {
+            i: repeat(begin(lower, upper).lower, "b ... -> b s ...", s=num_rows)
+            for i, (lower, upper) in relu_inputs(steps, ends).items()
+        }
+        bound = partial(lower_bounds, steps, ends, rows_BSK, len(steps))
+        best = best_of_many_steps(lambda alphas: bound(lower_slopes(alphas)), start, self.sizes)
+        return lower_slopes(best)
+
+
+@bounds.register("alpha_crown")
+class AlphaCrown(AlphaCrownIBP):
+    """The same over CROWN's bounds of every entry."""
+
+    name: ClassVar[str] = "alpha_crown"
+    tight: ClassVar[bool] = True
+
+
+@bounds.register("triangle")
+class Triangle(LinearBound):
+    """Slopes that a linear program chooses, over intervals: for small nets."""
+
+    name: ClassVar[str] = "triangle"
+
+    def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
+        from zoo.propagation.triangle import triangle_slopes  # scipy is slow to import
+
+        return triangle_slopes(steps, ends, rows_BSK)

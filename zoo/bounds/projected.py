@@ -1,0 +1,43 @@
+"""CAP by random projections: an estimate, to train larger nets by.
+
+Shapes: B batch, S = K - 1 rows, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from zoo.bounds.base import PropagatedBound, bounds
+from zoo.boxes import Box
+from zoo.errors import UsageError
+from zoo.propagation import Step, margins_by_rows, spread_margins
+from zoo.propagation.projected import project
+from zoo.relaxations import relaxations
+from zoo.rounding import Ends
+
+
+@bounds.register("cap_projected")
+class CapProjected(PropagatedBound):
+    """The dual bound of Wong and Kolter with all l_1 norms estimated (Wong et al. 2018,
+    arXiv:1805.12514): it trains, `cap` certifies.
+
+    Attributes:
+        num_draws: Cauchy draws of which each median is taken; they use 50.
+    """
+
+    name: ClassVar[str] = "cap_projected"
+    sound: ClassVar[bool] = False
+    num_draws: ClassVar[int] = 50
+
+    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
+        logits = project(steps, box, relaxations["same_slope"](), self.num_draws)
+        rows_BSK = margins_by_rows(y_B, logits.centre.shape[1], box[0].dtype)
+        return spread_margins(logits.least(rows_BSK), y_B)
+
+    def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        raise UsageError("cap_projected is an estimate: certify with cap")
+
+    deployed = real

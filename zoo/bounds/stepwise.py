@@ -1,0 +1,112 @@
+"""What bounds that go along a net's steps have in common: the exact net first, then its program.
+
+Shapes: B batch, S = K - 1 rows, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from zoo.bounds.base import Margins, PropagatedBound
+from zoo.boxes import Box, box
+from zoo.propagation import (
+    Source,
+    Step,
+    interval_ends,
+    margins_by_rows,
+    program_errors,
+    spread_margins,
+    steps_of,
+)
+from zoo.relaxations import Relaxation, Slopes
+from zoo.rounding import REAL, Ends, cast_down, unit_roundoff
+from zoo.rules import check_certifiable
+
+
+class StepwiseBound(PropagatedBound):
+    """Lower bounds of linear forms over the logits, for the exact net; its program by its errors.
+
+    A subclass says `lower`.
+    """
+
+    @abstractmethod
+    def lower(
+        self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor, *, rigorous: bool
+    ) -> Tensor:
+        """Lower bounds (B, S) of <row, logits> over the box; differentiable.
+
+        Args:
+            ends: of all values by intervals, the box first.
+            rigorous: for the exact net whatever is rounded here, from ends that hold exactly.
+        """
+
+    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
+        return self._margins(steps, interval_ends(steps, box), y_B)
+
+    def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        check_certifiable(model)
+        steps, _ = steps_of(model)
+        return self._margins(steps, interval_ends(steps, _ends(box), REAL), y_B, rigorous=True)
+
+    def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        check_certifiable(model)
+        return self._rigorous(copy.deepcopy(model).double(), box, y_B)[1]
+
+    def sweep(
+        self,
+        model: nn.Module,
+        model64: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        radii: Sequence[Fraction],
+        clip: bool,
+    ) -> Iterator[Margins]:
+        for eps in radii:
+            around = box(x_BCHW, eps, clip)
+            yield Margins(self(model, around, y_B), *self._rigorous(model64, around, y_B))
+
+    def _rigorous(self, model64: nn.Module, box: Box, y_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Margins of the exact net and of the program that runs in the box's dtype, in one pass.
+
+        The box is rounded outward in that dtype, so it holds all real images too.
+        """
+        program = box.lower_BCHW.dtype
+        steps, _ = steps_of(model64)
+        lower, upper = _ends(box)
+        ends = interval_ends(steps, (lower.double(), upper.double()), REAL)
+        margins_BK = self._margins(steps, ends, y_B, rigorous=True)
+        # On a float image each computed logit is this near the exact one.
+        error_BK = program_errors(steps, ends, program)
+        error_BK = error_BK + error_BK.gather(1, y_B[:, None])
+        # SOUND: 4 u for the rounding of this difference and of that sum.
+        size_BK = 4 * unit_roundoff(torch.float64) * (margins_BK.abs() + error_BK)
+        deployed_BK = cast_down(margins_BK - error_BK - size_BK, program)
+        return margins_BK, deployed_BK.scatter(1, y_B[:, None], 0.0)
+
+    def _margins(
+        self, steps: Sequence[Step], ends: Sequence[Ends], y_B: Tensor, *, rigorous: bool = False
+    ) -> Tensor:
+        """margins_BK of the exact net, column y 0."""
+        logits_BK = ends[-1][0]
+        rows_BSK = margins_by_rows(y_B, logits_BK.shape[1], logits_BK.dtype)
+        lower_BS = self.lower(steps, ends, rows_BSK, rigorous=rigorous)
+        return spread_margins(lower_BS, y_B)
+
+
+def by_relaxation(relaxation: Relaxation) -> Source:
+    """The same choice at every ReLU."""
+
+    def slopes(step: int, lower: Tensor, upper: Tensor) -> Slopes:
+        return relaxation(lower, upper)
+
+    return slopes
+
+
+def _ends(box: Box) -> Ends:
+    return box.lower_BCHW, box.upper_BCHW

@@ -1,0 +1,182 @@
+"""Forward zonotopes by their names in the literature.
+
+Shapes: B batch, S = K - 1 rows, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.bounds.base import bounds
+from zoo.bounds.stepwise import StepwiseBound, by_relaxation
+from zoo.errors import UsageError
+from zoo.propagation import Step, symbol_entries, zonotope_bounds
+from zoo.relaxations import relaxations
+from zoo.rounding import BoxPart, Ends, NewSymbols, Remainder
+
+# Numbers in the symbols of one value: 2 GiB in float64. Some three such tensors live at a time.
+_LARGEST = 2**28
+
+
+class ZonotopeBound(StepwiseBound):
+    """margins_bk >= the least of a linear function of symbols in [-1, 1].
+
+    The last layer is elided where it is affine. A batch whose symbols would take too much memory is
+    taken in parts; in training all parts stay in memory.
+
+    Attributes:
+        relaxation: which two lines of one slope enclose a ReLU.
+        remainder: what becomes of their distance.
+        by_intervals: whether a ReLU sees the ends that intervals have, or the zonotope's own.
+    """
+
+    relaxation: ClassVar[str]
+    remainder: ClassVar[type[Remainder]]
+    by_intervals: ClassVar[bool] = False
+
+    def lower(
+        self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor, *, rigorous: bool
+    ) -> Tensor:
+        source = by_relaxation(relaxations[self.relaxation]())
+        parts = []
+        size = self._images_at_once(steps, ends)
+        for start in range(0, len(rows_BSK), size):
+            part = slice(start, start + size)
+            around = [(low[part], high[part]) for low, high in ends]
+            found_BS = zonotope_bounds(
+                *(steps, around[0], rows_BSK[part], source, self.remainder),
+                around if self.by_intervals else None,
+                rigorous=rigorous,
+            )
+            parts.append(found_BS)
+        return torch.cat(parts) if parts else rows_BSK.new_zeros(rows_BSK.shape[:2])
+
+    def _images_at_once(self, steps: Sequence[Step], ends: Sequence[Ends]) -> int:
+        if not len(ends[0][0]):
+            return 1
+        entries = symbol_entries(steps, ends, self.remainder)
+        if entries > _LARGEST:
+            raise UsageError(
+                f"bound {self.name}: one image has symbols of {entries:.2g} numbers a layer\n"
+                "  take a linear bound instead: cap has the lines of deepz; or a smaller net or eps"
+            )
+        return _LARGEST // max(entries, 1)
+
+
+@bounds.register("deepz")
+class DeepZ(ZonotopeBound):
+    """DeepZ (Singh et al. 2018): the smallest parallelogram around each ReLU, all symbols kept."""
+
+    name: ClassVar[str] = "deepz"
+    relaxation: ClassVar[str] = "same_slope"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+
+
+@bounds.register("deepz_ibp")
+class DeepZIBP(ZonotopeBound):
+    """The same over the ends of intervals: cheap to get, and wider.
+
+    Jovanovic et al. 2022 (arXiv:2102.06700), DeepZ-IBP(R).
+    """
+
+    name: ClassVar[str] = "deepz_ibp"
+    relaxation: ClassVar[str] = "same_slope"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+    by_intervals: ClassVar[bool] = True
+
+
+@bounds.register("hzono")
+class HybridZono(ZonotopeBound):
+    """hZono (Mirman et al. 2018): the lines of DeepZ, their distances in the box part."""
+
+    name: ClassVar[str] = "hzono"
+    relaxation: ClassVar[str] = "same_slope"
+    remainder: ClassVar[type[Remainder]] = BoxPart
+
+
+@bounds.register("hbox")
+class HybridBox(ZonotopeBound):
+    """hBox (Mirman et al. 2018): unstable neurons forget the pixels; never below `interval`."""
+
+    name: ClassVar[str] = "hbox"
+    relaxation: ClassVar[str] = "box"
+    remainder: ClassVar[type[Remainder]] = BoxPart
+
+
+@bounds.register("hbox_diag")
+class HybridDiag(ZonotopeBound):
+    """hBox-Diag (Jovanovic et al. 2022, arXiv:2102.06700)."""
+
+    name: ClassVar[str] = "hbox_diag"
+    relaxation: ClassVar[str] = "diag"
+    remainder: ClassVar[type[Remainder]] = BoxPart
+
+
+@bounds.register("hbox_diag_c")
+class HybridDiagC(ZonotopeBound):
+    """hBox-Diag-C (Jovanovic et al. 2022, arXiv:2102.06700), continuous in the weights."""
+
+    name: ClassVar[str] = "hbox_diag_c"
+    relaxation: ClassVar[str] = "diag_c"
+    remainder: ClassVar[type[Remainder]] = BoxPart
+
+
+@bounds.register("hbox_switch")
+class HybridSwitch(ZonotopeBound):
+    """hBox-Switch (Jovanovic et al. 2022, arXiv:2102.06700)."""
+
+    name: ClassVar[str] = "hbox_switch"
+    relaxation: ClassVar[str] = "switch"
+    remainder: ClassVar[type[Remainder]] = BoxPart
+
+
+@bounds.register("deepz_box")
+class DeepZBox(ZonotopeBound):
+    """DeepZ-Box (Jovanovic et al. 2022, arXiv:2102.06700): hBox whose remainders cancel."""
+
+    name: ClassVar[str] = "deepz_box"
+    relaxation: ClassVar[str] = "box"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+
+
+@bounds.register("deepz_diag")
+class DeepZDiag(ZonotopeBound):
+    """DeepZ-Diag (Jovanovic et al. 2022, arXiv:2102.06700)."""
+
+    name: ClassVar[str] = "deepz_diag"
+    relaxation: ClassVar[str] = "diag"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+
+
+@bounds.register("deepz_diag_c")
+class DeepZDiagC(ZonotopeBound):
+    """DeepZ-Diag-C (Jovanovic et al. 2022, arXiv:2102.06700).
+
+    Dead neurons have symbols too, without which it would prove what is wrong.
+    """
+
+    name: ClassVar[str] = "deepz_diag_c"
+    relaxation: ClassVar[str] = "diag_c"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+
+
+@bounds.register("deepz_switch")
+class DeepZSwitch(ZonotopeBound):
+    """DeepZ-Switch (Jovanovic et al. 2022, arXiv:2102.06700)."""
+
+    name: ClassVar[str] = "deepz_switch"
+    relaxation: ClassVar[str] = "switch"
+    remainder: ClassVar[type[Remainder]] = NewSymbols
+
+
+@bounds.register("deepz_soft")
+class DeepZSoft(ZonotopeBound):
+    """DeepZ-Soft (Jovanovic et al. 2022, arXiv:2102.06700), gamma = 1."""
+
+    name: ClassVar[str] = "deepz_soft"
+    relaxation: ClassVar[str] = "soft_slope"
+    remainder: ClassVar[type[Remainder]] = NewSymbols

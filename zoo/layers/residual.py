@@ -1,0 +1,89 @@
+"""Residual: what two branches make of one input, added up.
+
+Shapes: tensors have the shape of the input or output; B batch, S rows of forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading, Zonotope, unit_roundoff
+from zoo.rounding.backward import Ledger
+from zoo.rules import Pulled, describe, drift, enclose, enter_expand, interval
+from zoo.rules.describe import Description
+from zoo.rules.expand import Add as AddStep
+from zoo.rules.pull import Relax, enter_linear
+
+
+class Add(nn.Module):
+    """y = a + b, rounded once."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+
+class Residual(nn.Module):
+    """y = body(x) + skip(x) (He et al. 2015, arXiv:1512.03385).
+
+    Intervals of the two branches add up, as if each had an x of its own; linear forms of y are
+    forms of both branches, so what cancels between them is seen, and x is met once.
+
+    Args:
+        skip: the identity by default.
+    """
+
+    def __init__(self, body: nn.Module, skip: nn.Module | None = None):
+        super().__init__()
+        self.body, self.skip, self.add = body, nn.Identity() if skip is None else skip, Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(self.body(x), self.skip(x))
+
+
+@enter_expand(Residual)
+def _(layer: Residual, add: AddStep, x: Any) -> Any:
+    return add(layer.add, [add(layer.body, [x]), add(layer.skip, [x])])
+
+
+@interval.register(Add)
+def _(
+    layer: Add,
+    lower_a: Tensor,
+    upper_a: Tensor,
+    lower_b: Tensor,
+    upper_b: Tensor,
+    reading: Reading = NAIVE,
+) -> Ends:
+    return reading.step(lower_a + lower_b, upper_a + upper_b)
+
+
+@enter_linear(Add)
+def _(layer: Add, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger) -> Pulled:
+    return Pulled([rows, rows], rows.new_zeros(rows.shape[:2]))  # exact
+
+
+@drift.register(Add)
+def _(layer: Add, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype) -> Tensor:
+    incoming = errors[0] + errors[1]
+    sizes = [torch.maximum(lower.abs(), upper.abs()) for lower, upper in ends]
+    largest = sizes[0] + sizes[1] + incoming
+    # 1.01 for the rounding of these sums themselves, in float64.
+    error = 1.01 * (incoming + unit_roundoff(program) * largest) + FLUSH
+    # SOUND: a sum that may overflow has no bound; NaN certifies nothing.
+    return torch.where(1.01 * largest < torch.finfo(program).max, error, torch.nan)
+
+
+@describe.register(Residual)
+def _(layer: Residual, name: str = "") -> Description:
+    inside = f"{name}." if name else ""
+    branches = [describe(layer.body, f"{inside}body"), describe(layer.skip, f"{inside}skip")]
+    return [{"kind": "add", "branches": branches}]
+
+
+@enclose.register(Add)
+def _(layer: Add, zonotopes: Sequence[Zonotope], *_: object) -> Zonotope:
+    return zonotopes[0] + zonotopes[1]

@@ -1,0 +1,130 @@
+"""Pull rule: linear forms over a layer's output as linear forms over its inputs, from below.
+
+``pull(layer, rows, ends, relax, ledger) -> Pulled``: for each row c over the output y, rows c' over
+the inputs x and a constant d with <c, y> >= <c', x> + d for all x in their ends. Affine layers need
+none: zoo.rules.affine says all of it.
+
+Shapes: B batch, S rows; ``...`` the shape of an input or output without its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from zoo.relaxations import Slopes, lines
+from zoo.rounding import Affine, Ends
+from zoo.rounding.backward import Ledger
+from zoo.rules.dispatch import Rule
+
+Relax = Callable[[Tensor, Tensor], Slopes]
+
+
+class Pulled(NamedTuple):
+    """Rows over each input, (B, S, ...), and their constant, (B, S)."""
+
+    rows: Sequence[Tensor]
+    constant_BS: Tensor
+
+
+pull: Rule[..., Pulled] = Rule("pull")
+# Layers with this rule whose forms equal those they came from: nothing is lost on the way.
+linear: set[type[nn.Module]] = set()
+
+PullRule = Callable[..., Pulled]
+
+
+def enter_linear(*kinds: type[nn.Module]) -> Callable[[PullRule], PullRule]:
+    """Decorator: the pull rule of layers that are affine, if not a product with a weight."""
+
+    def enter(function: PullRule) -> PullRule:
+        linear.update(kinds)
+        return pull.register(*kinds)(function)
+
+    return enter
+
+
+class Picks(NamedTuple):
+    """Lines around outputs that each follow one entry of their input.
+
+    lower_slope x_at + lower_offset <= y <= upper_slope x_at + upper_offset, slopes of -1, 0 or 1.
+
+    Attributes:
+        at: which entry, (B, ..., O) for inputs (B, ..., I).
+    """
+
+    at: Tensor
+    lower_slope: Tensor
+    lower_offset: Tensor
+    upper_slope: Tensor
+    upper_offset: Tensor
+
+
+def pull_picks(picks: Picks, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:
+    """Rows (B, S, ..., O) over the outputs as rows (B, S, ..., I) over the input."""
+    at, *found = (each[:, None] for each in picks)
+    lower_slope, lower_offset, upper_slope, upper_offset = found
+    positive = rows > 0
+    slope = torch.where(positive, lower_slope, upper_slope)
+    offset = torch.where(positive, lower_offset, upper_offset)
+    size_I = torch.maximum(ends[0].abs(), ends[1].abs())
+    if ledger.rigorous:
+        # SOUND: one entry may be picked by all outputs.
+        size = size_I.gather(-1, picks.at)[:, None] * slope.abs() + offset.abs()
+        ledger.record(rows, size, rows.shape[-1])
+    pulled = rows.new_zeros(*rows.shape[:-1], size_I.shape[-1])
+    pulled = pulled.scatter_add(-1, at.expand_as(rows), rows * slope)
+    return Pulled([pulled], rearrange(rows * offset, "b s ... -> b s (...)").sum(2))
+
+
+@pull.register(nn.ReLU)
+def _(layer: nn.ReLU, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger) -> Pulled:
+    """A coefficient takes the lower line where it is positive, and the upper where negative.
+
+    Slopes of shape (B, ...) serve all rows; those with an axis of rows, (B, S, ...), one each.
+    """
+    ((lower, upper),) = ends
+    slopes = relax(lower, upper)
+    if slopes.lower.ndim == lower.ndim:
+        slopes = Slopes(*(slope[:, None] for slope in slopes))
+    lower, upper = lower[:, None], upper[:, None]
+    found = lines(slopes, lower, upper, rigorous=ledger.rigorous)
+    # Rows where they are positive take the lower line, and all take the upper; then what differs.
+    # It costs a third of choosing a line for each entry.
+    above = rows.relu()  # whose derivative is quicker than that of a clamp
+    pulled = rows * found.upper_slope + above * (found.lower_slope - found.upper_slope)
+    between = found.lower_offset - found.upper_offset
+    constant_BS = _sum(rows, found.upper_offset) + _sum(above, between)
+    if ledger.rigorous:
+        slope = found.lower_slope.abs() + 2 * found.upper_slope.abs()
+        offset = found.lower_offset.abs() + 2 * found.upper_offset.abs()
+        ledger.record(rows, offset + slope * torch.maximum(lower.abs(), upper.abs()), 4)
+    return Pulled([pulled], constant_BS)
+
+
+def _sum(rows: Tensor, offset: Tensor) -> Tensor:
+    """Sum over a value's entries of rows (B, S, ...) times offsets (B, 1 or S, ...): (B, S)."""
+    rows_BSD, offset_BTD = (rearrange(t, "b s ... -> b s (...)") for t in (rows, offset))
+    if offset_BTD.shape[1] == 1:
+        return torch.einsum("bsd,bd->bs", rows_BSD, offset_BTD[:, 0])
+    return torch.einsum("bsd,bsd->bs", rows_BSD, offset_BTD)
+
+
+def pull_affine(affine: Affine, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:
+    """The same of an affine layer, exactly: W^T c and <c, b>."""
+    largest = torch.maximum(ends[0].abs(), ends[1].abs())
+    flat = affine.pull(rearrange(rows, "b s ... -> (b s) ..."), largest.shape[1:])
+    pulled = rearrange(flat, "(b s) ... -> b s ...", b=len(rows))
+    constant_BS = rows.new_zeros(rows.shape[:2])
+    if affine.bias is not None:
+        bias_D = affine.bias.expand(rows.shape[2:]).flatten()
+        constant_BS = rearrange(rows, "b s ... -> b s (...)") @ bias_D
+    if ledger.rigorous:
+        # SOUND: an entry of the transposed product has no more terms than there are outputs; the
+        # weights may be rounded too, which num_terms counts.
+        ledger.record(rows, affine.magnitude(largest)[:, None], affine.num_terms)
+    return Pulled([pulled], constant_BS)

@@ -1,0 +1,125 @@
+"""Affine rules of torch's own layers: Linear, Conv2d, BatchNorm, AvgPool2d, Flatten, Identity.
+
+Shapes: tensors have the shape of the layer's input or output; rows of forms in place of the batch;
+B batch, I/O features, C channels, H/W image.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.errors import UsageError
+from zoo.rounding import NAIVE, Affine, Ends, Reading, row_norms
+from zoo.rules.affine import affine, affine_error, enter_affine, pulled_by_scale
+from zoo.rules.forward_error import Rounded, forward_error
+from zoo.rules.interval import interval
+
+_WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
+
+# Of the program for BatchNorm, in any order: x - mean, var + e, its root, a quotient, two products,
+# a sum; the weights here are rounded as often again, in a dtype as wide or wider.
+_BATCH_NORM_TERMS = 12
+
+
+@enter_affine(nn.Linear)
+def _(layer: nn.Linear, x: Tensor | None = None) -> Affine:
+    return Affine(F.linear, layer.weight, layer.bias, layer.weight.shape[1], _pulled_by_matrix)
+
+
+def _pulled_by_matrix(rows_NO: Tensor, weight_OI: Tensor, shape: Sequence[int]) -> Tensor:
+    return rows_NO @ weight_OI
+
+
+@forward_error.register(nn.Linear)
+def _(layer: nn.Linear, x: Rounded, unit: float) -> Rounded:
+    # SOUND: gains multiply up to the constant that certifies, so none may be rounded down.
+    gain = row_norms(layer.weight).max().item()
+    if gain == math.inf:
+        raise UsageError("a Linear has weights so large that the norm of a row overflows")
+    return affine_error(affine(layer), layer(x.value), x, gain)
+
+
+@enter_affine(nn.Conv2d)
+def _(layer: nn.Conv2d, x: Tensor | None = None) -> Affine:
+    if layer.padding_mode != "zeros":
+        raise UsageError(f"Conv2d has no interval rule for padding_mode={layer.padding_mode!r}")
+    # SOUND: there, torch convolves depthwise by Winograd's algorithm, which no slack here covers.
+    if _WINOGRAD and layer.groups > 1 and layer.weight.shape[1:] == (1, 3, 3):
+        raise UsageError("a depthwise 3 x 3 Conv2d has no interval rule on this kind of CPU")
+
+    def product(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    def pulled(rows: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:
+        x = rows.new_zeros(1).expand(len(rows), *shape)  # for its shape alone
+        return torch.ops.aten.convolution_backward(
+            *(rows, x, weight, None, layer.stride, padding, layer.dilation, False, [0, 0]),
+            *(layer.groups, [True, False, False]),
+        )[0]
+
+    # Padding that is called by a name may be uneven, which the transpose is derived for.
+    padding = layer.padding
+    bias = None if layer.bias is None else rearrange(layer.bias, "c -> c 1 1")
+    num_terms = layer.weight[0].numel()
+    return Affine(
+        product, layer.weight, bias, num_terms, None if isinstance(padding, str) else pulled
+    )
+
+
+@enter_affine(nn.BatchNorm1d, nn.BatchNorm2d)
+def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine:
+    """(x - mean) / sqrt(var + e) * weight + bias, of running statistics or those of a clean x."""
+    if layer.training or layer.running_mean is None or layer.running_var is None:
+        if x is None:
+            raise UsageError("BatchNorm in train mode has bounds beside a clean batch only")
+        axes = [0, *range(2, x.ndim)]
+        var_C, mean_C = torch.var_mean(x, axes, correction=0)
+    else:
+        var_C, mean_C = layer.running_var, layer.running_mean
+    scale_C = (var_C + layer.eps).rsqrt()
+    bias_C = torch.zeros_like(scale_C)
+    if layer.affine:
+        scale_C, bias_C = scale_C * layer.weight, layer.bias
+    shift_C = mean_C * scale_C
+    spread = (lambda c: c) if isinstance(layer, nn.BatchNorm1d) else _by_channel
+    return Affine(
+        torch.mul,
+        spread(scale_C),
+        spread(bias_C - shift_C),
+        _BATCH_NORM_TERMS,
+        pulled_by_scale,
+        spread(bias_C.abs() + shift_C.abs()),
+    )
+
+
+def _by_channel(c_C: Tensor) -> Tensor:
+    return rearrange(c_C, "c -> c 1 1")
+
+
+@enter_affine(nn.AvgPool2d)
+def _(layer: nn.AvgPool2d, x: Tensor | None = None) -> Affine:
+    size = layer.kernel_size
+    height, width = (size, size) if isinstance(size, int) else size
+    # A window at the border may have fewer terms and another divisor, all of them positive.
+    return Affine(lambda x, _: layer(x), torch.ones(()), None, height * width + 1)
+
+
+@affine.register(nn.Flatten, nn.Identity)
+def _(layer: nn.Module, x: Tensor | None = None) -> Affine:
+    return Affine(lambda x, _: layer(x), torch.ones(()), None, 1, _reshaped)
+
+
+@interval.register(nn.Flatten, nn.Identity)
+def _(layer: nn.Module, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    return layer(lower), layer(upper)
+
+
+def _reshaped(rows: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:
+    return rows.reshape(len(rows), *shape)
