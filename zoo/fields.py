@@ -16,6 +16,8 @@ from pydantic import (
 )
 
 from zoo.eps import format_eps, parse_eps
+from zoo.errors import UsageError, unknown
+from zoo.registry import registered_names
 
 
 class Strict(BaseModel):
@@ -42,6 +44,15 @@ def _not_nan(value: float) -> float:
         raise ValueError("nan is not a value")
     return value
 
+
+def _known_bound(name: str) -> str:
+    known = registered_names("zoo.bounds")
+    if name not in known:
+        raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
+    return name
+
+
+BoundName = Annotated[str, AfterValidator(_known_bound)]
 
 # An exponent may be infinite.
 Extended = Annotated[float, BeforeValidator(parse_number), AfterValidator(_not_nan)]

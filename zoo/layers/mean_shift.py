@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading, unit_roundoff
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading, largest, unit_roundoff
 from zoo.rounding.backward import Ledger
 from zoo.rules import Pulled, Rounded, drift, forward_error, interval
 from zoo.rules.pull import Relax, enter_linear
@@ -107,11 +107,11 @@ def _(
 ) -> Tensor:
     _check_constant(layer)
     mean = _like_channels(layer.running_mean_O, ends[0][0])
-    largest = torch.maximum(ends[0][0].abs(), ends[0][1].abs()) + errors[0] + mean.abs()
+    most = largest(*ends[0]) + errors[0] + mean.abs()
     # 1.01 for the rounding of these sums themselves, in float64.
-    error = 1.01 * (errors[0] + unit_roundoff(program) * largest) + FLUSH
+    error = 1.01 * (errors[0] + unit_roundoff(program) * most) + FLUSH
     # SOUND: a number that may overflow has no bound; NaN certifies nothing.
-    return torch.where(1.01 * largest < torch.finfo(program).max, error, torch.nan)
+    return torch.where(1.01 * most < torch.finfo(program).max, error, torch.nan)
 
 
 @forward_error.register(MeanShift)

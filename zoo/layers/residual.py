@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading, Zonotope, unit_roundoff
+from zoo.rounding import FLUSH, NAIVE, Ends, Reading, Zonotope, largest, unit_roundoff
 from zoo.rounding.backward import Ledger
 from zoo.rules import Pulled, describe, drift, enclose, enter_expand, interval
 from zoo.rules.describe import Description
@@ -69,12 +69,11 @@ def _(layer: Add, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledg
 @drift.register(Add)
 def _(layer: Add, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype) -> Tensor:
     incoming = errors[0] + errors[1]
-    sizes = [torch.maximum(lower.abs(), upper.abs()) for lower, upper in ends]
-    largest = sizes[0] + sizes[1] + incoming
+    most = largest(*ends[0]) + largest(*ends[1]) + incoming
     # 1.01 for the rounding of these sums themselves, in float64.
-    error = 1.01 * (incoming + unit_roundoff(program) * largest) + FLUSH
+    error = 1.01 * (incoming + unit_roundoff(program) * most) + FLUSH
     # SOUND: a sum that may overflow has no bound; NaN certifies nothing.
-    return torch.where(1.01 * largest < torch.finfo(program).max, error, torch.nan)
+    return torch.where(1.01 * most < torch.finfo(program).max, error, torch.nan)
 
 
 @describe.register(Residual)

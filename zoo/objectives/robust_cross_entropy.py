@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import field_validator
-
-from zoo.errors import UsageError, unknown
+from zoo.errors import UsageError
+from zoo.fields import BoundName
 from zoo.objectives.base import Knobs, Loss, Objective, objectives
-from zoo.registry import registered_names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,15 +33,7 @@ class RobustCrossEntropy(Objective):
 
     knobs: ClassVar[frozenset[str]] = frozenset({"eps", "kappa"})
     name: Literal["robust_cross_entropy"]
-    bound: str = "interval"
-
-    @field_validator("bound")
-    @classmethod
-    def _known_bound(cls, name: str) -> str:
-        known = registered_names("zoo.bounds")
-        if name not in known:
-            raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
-        return name
+    bound: BoundName = "interval"
 
     def __call__(
         self,

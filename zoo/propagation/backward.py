@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo.propagation.steps import Step
 from zoo.relaxations import Slopes
-from zoo.rounding import NAIVE, REAL, Ends
+from zoo.rounding import NAIVE, REAL, Ends, largest, mid_rad
 from zoo.rounding.backward import Ledger, NoLedger
 from zoo.rules.pull import pull, pull_affine
 
@@ -60,7 +60,7 @@ def lower_bounds(
         for j, own in zip(step.inputs, found.rows, strict=True):
             if j in pending:
                 pending[j] = pending[j] + own
-                ledger.record(pending[j], _size(ends[j])[:, None])
+                ledger.record(pending[j], largest(*ends[j])[:, None])
             else:
                 pending[j] = own
     lowest_BS = _minimum(pending[0], ends[0], ledger)
@@ -69,20 +69,12 @@ def lower_bounds(
 
 def _minimum(rows: Tensor, box: Ends, ledger: Ledger) -> Tensor:
     """Least value of <row, x> over the box."""
-    lower, upper = box
-    mid = (lower + upper) / 2
-    # SOUND: the middle is rounded, so the radius is taken to the farther end.
-    radius = torch.maximum(upper - mid, mid - lower)
     rows_BSD = rearrange(rows, "b s ... -> b s (...)")
-    mid_BD, radius_BD = (rearrange(end, "b ... -> b (...)") for end in (mid, radius))
+    mid_BD, radius_BD = (rearrange(end, "b ... -> b (...)") for end in mid_rad(*box))
     if ledger.rigorous:
         ledger.record(rows_BSD, (mid_BD.abs() + radius_BD)[:, None])
     centre_BS = torch.einsum("bsd,bd->bs", rows_BSD, mid_BD)
     return centre_BS - torch.einsum("bsd,bd->bs", rows_BSD.abs(), radius_BD)
-
-
-def _size(ends: Ends) -> Tensor:
-    return torch.maximum(ends[0].abs(), ends[1].abs())
 
 
 def margins_by_rows(y_B: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:

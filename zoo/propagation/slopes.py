@@ -50,8 +50,7 @@ def one_sign_step(loss: Callable[[Alphas], Tensor], start: Alphas) -> Alphas:
         leaves = {i: alpha.detach().requires_grad_() for i, alpha in start.items()}
         gradients = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
     return {
-        i: alpha.detach() if g is None else (alpha - 2 * g.sign()).clamp(0, 1).detach()
-        for (i, alpha), g in zip(leaves.items(), gradients, strict=True)
+        i: _moved(alpha, g, -2) for (i, alpha), g in zip(leaves.items(), gradients, strict=True)
     }
 
 
@@ -75,15 +74,20 @@ def best_of_many_steps(
                 found_BS.sum(), list(alphas.values()), allow_unused=True
             )
             alphas = {
-                i: (alpha if g is None else alpha + size * g.sign()).clamp(0, 1).detach()
+                i: _moved(alpha, g, size).requires_grad_()
                 for (i, alpha), g in zip(alphas.items(), gradients, strict=True)
             }
-            alphas = {i: alpha.requires_grad_() for i, alpha in alphas.items()}
             found_BS = bound(alphas)
             better_BS = found_BS.detach() > best_BS
             best_BS = torch.where(better_BS, found_BS.detach(), best_BS)
             best = {i: _choose(better_BS, alphas[i].detach(), best[i]) for i in best}
     return best
+
+
+def _moved(alpha: Tensor, gradient: Tensor | None, size: float) -> Tensor:
+    """A step of this size by the sign of the gradient, None being 0 everywhere."""
+    alpha = alpha.detach()
+    return alpha if gradient is None else (alpha + size * gradient.sign()).clamp(0, 1)
 
 
 def _choose(better_BS: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -117,6 +117,10 @@ class _Program:
                 raise UsageError(
                     f"layer {type(step.layer).__name__} has no triangle\n  take alpha_crown"
                 )
+        # As the solver takes them, the same for all rows.
+        self._equations, self._sides = (
+            system.matrix(sum(sizes)) for system in (self._equal, self._below)
+        )
 
     def _affine(self, affine: Affine, source: int, made: int) -> None:
         wide, shape = affine.to(torch.float64), self._shapes[source]
@@ -150,8 +154,8 @@ class _Program:
         num_unknowns = self._starts[-1]
         cost = np.zeros(num_unknowns)
         cost[self._starts[-2] :] = row_K.double().numpy()
-        above, at_most = self._below.matrix(num_unknowns)
-        equal, to = self._equal.matrix(num_unknowns)
+        above, at_most = self._sides
+        equal, to = self._equations
         found = linprog(
             cost,
             A_ub=above,

@@ -17,11 +17,9 @@ from pydantic import (
 from zoo.architectures import check_architecture, check_values
 from zoo.data.names import check_data_name
 from zoo.eps import format_eps
-from zoo.errors import UsageError, unknown
-from zoo.fields import EpsField, Number, Strict
+from zoo.fields import BoundName, EpsField, Number, Strict
 from zoo.names import is_name, parse_name
 from zoo.objectives import Objective, objectives
-from zoo.registry import registered_names
 from zoo.schedules import Constant, Schedule
 
 
@@ -150,7 +148,7 @@ class Recipe(Strict):
     data: str
     eps: EpsField
     model: ModelSpec
-    bound: str = "lipschitz"
+    bound: BoundName = "lipschitz"
     objective: SerializeAsAny[Annotated[Objective, BeforeValidator(_objective)]]
     optimizer: Optimizer = Optimizer()
     schedules: Schedules
@@ -179,14 +177,6 @@ class Recipe(Strict):
     @classmethod
     def _known_data(cls, name: str) -> str:
         check_data_name(name)
-        return name
-
-    @field_validator("bound")
-    @classmethod
-    def _known_bound(cls, name: str) -> str:
-        known = registered_names("zoo.bounds")
-        if name not in known:
-            raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
         return name
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.relaxations.base import Slopes
-from zoo.rounding import FLUSH, unit_roundoff
+from zoo.rounding import FLUSH, largest, unit_roundoff
 
 
 class Lines(NamedTuple):
@@ -48,10 +48,10 @@ def lines(slopes: Slopes, lower: Tensor, upper: Tensor, *, rigorous: bool = Fals
     upper_offset = torch.maximum(at_lower, at_upper)
     if rigorous:
         # SOUND: a gap is off by a rounding of the product and one of the difference; 4 for 2.
-        largest = torch.maximum(lower.abs(), upper.abs())
+        size = largest(lower, upper)
         unit = 4 * unit_roundoff(lower.dtype)
-        lower_offset = lower_offset - (unit * (1 + slopes.lower.abs()) * largest + FLUSH)
-        upper_offset = upper_offset + (unit * (1 + slopes.upper.abs()) * largest + FLUSH)
+        lower_offset = lower_offset - (unit * (1 + slopes.lower.abs()) * size + FLUSH)
+        upper_offset = upper_offset + (unit * (1 + slopes.upper.abs()) * size + FLUSH)
     return Lines(slopes.lower, lower_offset, slopes.upper, upper_offset)
 
 

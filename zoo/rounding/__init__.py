@@ -6,7 +6,7 @@ float64; bounds use it, and none of it knows a layer or a net.
 
 from zoo.rounding.affine import Affine
 from zoo.rounding.backward import Ledger, NoLedger
-from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
+from zoo.rounding.directed import Ends, cast_down, cast_up, largest, mid_rad, next_down, next_up
 from zoo.rounding.library import library_error
 from zoo.rounding.ordered import ordered_error, ordered_slack
 from zoo.rounding.readings import DEPLOYED, NAIVE, REAL, Reading
@@ -35,7 +35,9 @@ __all__ = [
     "contracted",
     "deployed_error",
     "deployed_slack",
+    "largest",
     "library_error",
+    "mid_rad",
     "next_down",
     "next_up",
     "ordered_error",

@@ -14,6 +14,18 @@ from torch import Tensor
 Ends = tuple[Tensor, Tensor]
 
 
+def mid_rad(lower: Tensor, upper: Tensor) -> Ends:
+    """A point of each interval, and a radius around it that holds the interval."""
+    mid = (lower + upper) / 2
+    # SOUND: the middle is rounded, so the radius is taken to the farther end.
+    return mid, torch.maximum(upper - mid, mid - lower)
+
+
+def largest(lower: Tensor, upper: Tensor) -> Tensor:
+    """The largest size of a number in each interval."""
+    return torch.maximum(lower.abs(), upper.abs())
+
+
 def next_down(x: Tensor) -> Tensor:
     """Largest number of the dtype below each element."""
     return torch.nextafter(x, torch.full_like(x, -math.inf))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.rounding.affine import Affine
-from zoo.rounding.directed import Ends, cast_down, cast_up, next_down, next_up
+from zoo.rounding.directed import Ends, cast_down, cast_up, mid_rad, next_down, next_up
 from zoo.rounding.library import library_error
 from zoo.rounding.ordered import ordered_slack
 from zoo.rounding.sums import deployed_error, deployed_slack, real_slack
@@ -98,7 +98,7 @@ class _Real(Reading):
         return self.step(low - library_error(low, units), high + library_error(high, units))
 
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
-        mid, radius = _mid_rad(lower, upper)
+        mid, radius = mid_rad(lower, upper)
         slack = real_slack(layer.num_terms, layer.magnitude(mid.abs() + radius))
         centre, spread = layer.centre(mid), layer.radius(radius)
         return centre - spread - slack, centre + spread + slack
@@ -132,7 +132,7 @@ class _Deployed(Reading):
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
         # In float64, where the interval's own rounding is next to nothing beside the program's.
         program, wide = lower.dtype, layer.to(torch.float64)
-        mid, radius = _mid_rad(lower.double(), upper.double())
+        mid, radius = mid_rad(lower.double(), upper.double())
         magnitude = wide.magnitude(mid.abs() + radius)
         slack = deployed_slack(layer.num_terms, magnitude, program)
         slack = _where_it_fits(magnitude + slack, slack, program)
@@ -150,7 +150,7 @@ class _Deployed(Reading):
         over the interval is that of the reading REAL, here in float64.
         """
         program, wide = lower_BI.dtype, layer.to(torch.float64)
-        mid_BI, radius_BI = _mid_rad(lower_BI.double(), upper_BI.double())
+        mid_BI, radius_BI = mid_rad(lower_BI.double(), upper_BI.double())
         largest_BI = mid_BI.abs() + radius_BI
         magnitude_BK = wide.magnitude(largest_BI)
         error_BK = deployed_error(layer.num_terms, magnitude_BK, program)
@@ -160,12 +160,6 @@ class _Deployed(Reading):
         # SOUND: both logits are rounded, so both errors count; 1.01 in them covers this sum.
         slack_BK = slack_BK + error_BK + error_BK.gather(1, y_B[:, None])
         return cast_down(pair.centre(mid_BI) - pair.radius(radius_BI) - slack_BK, program)
-
-
-def _mid_rad(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    mid = (lower + upper) / 2
-    # SOUND: the middle is rounded, so the radius is taken to the farther end.
-    return mid, torch.maximum(upper - mid, mid - lower)
 
 
 def _where_it_fits(largest: Tensor, slack: Tensor, program: torch.dtype) -> Tensor:

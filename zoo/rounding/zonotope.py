@@ -38,7 +38,7 @@ from torch import Tensor
 
 from zoo.errors import UsageError
 from zoo.rounding.affine import Affine
-from zoo.rounding.directed import Ends
+from zoo.rounding.directed import Ends, mid_rad
 from zoo.rounding.unit import smallest_normal, unit_roundoff
 
 
@@ -60,9 +60,7 @@ class Zonotope:
     @staticmethod
     def of_box(lower: Tensor, upper: Tensor, *, rigorous: bool = False) -> Zonotope:
         """A symbol for each entry that is more than a point."""
-        mid = (lower + upper) / 2
-        # SOUND: the middle is rounded, so the radius is taken to the farther end.
-        radius = torch.maximum(upper - mid, mid - lower)
+        mid, radius = mid_rad(lower, upper)
         # SOUND: written so that NaN stays.
         own = Zonotope(mid, torch.zeros_like(mid), packed(radius, ~(radius == 0)), rigorous)
         return own.widened(0, lambda: radius)
@@ -106,9 +104,7 @@ class Zonotope:
             bent: neurons that are no line, whose t is a thing to keep track of.
             remainder: what becomes of t.
         """
-        mid = (lower + upper) / 2
-        # SOUND: as in of_box.
-        half = torch.maximum(upper - mid, mid - lower)
+        mid, half = mid_rad(lower, upper)
         moved = Zonotope(
             slope * self.centre + mid,
             slope.abs() * self.radius,

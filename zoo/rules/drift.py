@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.rounding import Affine, Ends, deployed_error
+from zoo.rounding import Affine, Ends, deployed_error, largest
 from zoo.rules.dispatch import Rule
 
 drift: Rule[..., Tensor] = Rule("drift")
@@ -30,8 +30,7 @@ def _(
 
 def affine_drift(affine: Affine, error: Tensor, ends: Ends, program: torch.dtype) -> Tensor:
     """|W| e, and the rounding of sums at inputs that may be e larger than the exact ones."""
-    largest = torch.maximum(ends[0].abs(), ends[1].abs()) + error
-    magnitude = affine.magnitude(largest)
+    magnitude = affine.magnitude(largest(*ends) + error)
     own = deployed_error(affine.num_terms, magnitude, program)
     # SOUND: a sum that may overflow on the way has no bound; NaN certifies nothing.
     fits = magnitude + own < torch.finfo(program).max

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.relaxations import Slopes, lines
-from zoo.rounding import Affine, Ends
+from zoo.rounding import Affine, Ends, largest
 from zoo.rounding.backward import Ledger
 from zoo.rules.dispatch import Rule
 
@@ -71,7 +71,7 @@ def pull_picks(picks: Picks, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled
     positive = rows > 0
     slope = torch.where(positive, lower_slope, upper_slope)
     offset = torch.where(positive, lower_offset, upper_offset)
-    size_I = torch.maximum(ends[0].abs(), ends[1].abs())
+    size_I = largest(*ends)
     if ledger.rigorous:
         # SOUND: one entry may be picked by all outputs.
         size = size_I.gather(-1, picks.at)[:, None] * slope.abs() + offset.abs()
@@ -102,7 +102,7 @@ def _(layer: nn.ReLU, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: 
     if ledger.rigorous:
         slope = found.lower_slope.abs() + 2 * found.upper_slope.abs()
         offset = found.lower_offset.abs() + 2 * found.upper_offset.abs()
-        ledger.record(rows, offset + slope * torch.maximum(lower.abs(), upper.abs()), 4)
+        ledger.record(rows, offset + slope * largest(lower, upper), 4)
     return Pulled([pulled], constant_BS)
 
 
@@ -116,8 +116,7 @@ def _sum(rows: Tensor, offset: Tensor) -> Tensor:
 
 def pull_affine(affine: Affine, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:
     """The same of an affine layer, exactly: W^T c and <c, b>."""
-    largest = torch.maximum(ends[0].abs(), ends[1].abs())
-    flat = affine.pull(rearrange(rows, "b s ... -> (b s) ..."), largest.shape[1:])
+    flat = affine.pull(rearrange(rows, "b s ... -> (b s) ..."), ends[0].shape[1:])
     pulled = rearrange(flat, "(b s) ... -> b s ...", b=len(rows))
     constant_BS = rows.new_zeros(rows.shape[:2])
     if affine.bias is not None:
@@ -126,5 +125,5 @@ def pull_affine(affine: Affine, rows: Tensor, ends: Ends, ledger: Ledger) -> Pul
     if ledger.rigorous:
         # SOUND: an entry of the transposed product has no more terms than there are outputs; the
         # weights may be rounded too, which num_terms counts.
-        ledger.record(rows, affine.magnitude(largest)[:, None], affine.num_terms)
+        ledger.record(rows, affine.magnitude(largest(*ends))[:, None], affine.num_terms)
     return Pulled([pulled], constant_BS)
