@@ -21,7 +21,7 @@ TOP = {"certification", "training", "tensors", "weights", "publishing", "plots",
 FORBIDDEN = {
     "ops": ABOVE_OPS | TOP,
     "rounding": {"ops", "relaxations"} | ABOVE_OPS | TOP,
-    "relaxations": {"ops"} | ABOVE_OPS | TOP,
+    "relaxations": ABOVE_OPS | TOP,
     "rules": (ABOVE_OPS - {"rules"}) | TOP,
     "layers": (ABOVE_OPS - {"rules", "layers"}) | TOP,
     "models": {"propagation", "bounds", "objectives", "attacks"} | TOP,

@@ -269,7 +269,7 @@ def test_kernels_for_lesser_instruction_sets_keep_the_promises(isa, home, monkey
     ):
         pytest.skip(f"{instruction_set()} is what the other tests run on")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x"]
-    command += ["tests/test_native_ops.py", "tests/test_native_errors.py"]
+    command += [f"tests/test_{of}.py" for of in ("native_ops", "native_errors", "line_ops")]
     changes = {"ZOO_ISA": isa, "ZOO_OPS": "native", "CXX": shlex.join(REAL)}
     for name, value in changes.items():
         monkeypatch.setenv(name, value)

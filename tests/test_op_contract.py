@@ -69,6 +69,8 @@ def op_samples() -> dict[str, list[tuple]]:
         edges = random_edges(shape)
         edge_leaves = [t.clone().requires_grad_() for t in (x_BI, edges[0])]
         v_K = torch.tensor(order_weights(0.4, min(3, shape[2])))
+        forms = [torch.randn(shape), *torch.randn(4, shape[0], 1, shape[2])]
+        form_leaves = [t.clone().requires_grad_() for t in forms]
         for name, arguments in {
             "linf_dist": (x_BI, w_OI),
             "linf_dist_argmax": (*leaves,),
@@ -85,6 +87,12 @@ def op_samples() -> dict[str, list[tuple]]:
             "linf_dist_sparse_argmax": (*edge_leaves, *edges[1:]),
             "linf_dist_sparse_backward": (grad_BO, x_BI, *edges[:2], at_BO),
             "linf_dist_sparse_bounds": (*box[:2], *edges),
+            "pull_lines": (*form_leaves,),
+            "pull_lines_backward": (forms[0], forms[0].sum(2), *forms),
+            "relu_chord": (*box_leaves[:2],),
+            "relu_chord_backward": (box[0], *box[:2]),
+            "relu_offsets": (*leaves[:1], *leaves[:1], *box_leaves[:2]),
+            "relu_offsets_backward": (*box[:2], x_BI, x_BI, *box[:2]),
         }.items():
             samples.setdefault(name, []).append(arguments)
     return samples

@@ -10,6 +10,8 @@ from zoo.ops.linf_dist_bounds import linf_dist_bounds
 from zoo.ops.linf_dist_sparse import linf_dist_sparse, linf_dist_sparse_bounds
 from zoo.ops.lp_dist import lp_dist
 from zoo.ops.order_dist_bounds import order_dist_bounds
+from zoo.ops.pull_lines import pull_lines
+from zoo.ops.relu_lines import relu_chord, relu_offsets
 from zoo.ops.sort_dist import order_dist, order_weights, sort_dist
 
 __all__ = [
@@ -22,5 +24,8 @@ __all__ = [
     "order_dist",
     "order_dist_bounds",
     "order_weights",
+    "pull_lines",
+    "relu_chord",
+    "relu_offsets",
     "sort_dist",
 ]

@@ -11,7 +11,7 @@ import torch
 from zoo.ops import native
 
 
-def distance_op(name: str) -> Callable[[Callable[..., Any]], Any]:
+def zoo_op(name: str) -> Callable[[Callable[..., Any]], Any]:
     """Make a function over tensors the op ``zoo::<name>``, and its own ``zoo::<name>_reference``.
 
     The first call on a CPU loads the native kernels, which torch's dispatcher prefers from then on;

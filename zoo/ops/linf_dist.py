@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast, sign
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 
 
 def linf_dist(x_BI: Tensor, w_OI: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def linf_dist_argmax(x_BI: Tensor, w_OI: Tensor) -> tuple[Tensor, Tensor]:
     return _linf_dist_argmax(x_BI, w_OI)
 
 
-@distance_op("linf_dist")
+@zoo_op("linf_dist")
 def _linf_dist(x_BI: Tensor, w_OI: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
     for b, o in blocks(x_BI, w_OI):
@@ -62,7 +62,7 @@ def _(x_BI: Tensor, w_OI: Tensor) -> Tensor:
     return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
 
 
-@distance_op("linf_dist_argmax")
+@zoo_op("linf_dist_argmax")
 def _linf_dist_argmax(x_BI: Tensor, w_OI: Tensor) -> tuple[Tensor, Tensor]:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
     at_BO = torch.empty_like(y_BO, dtype=torch.int32)
@@ -80,7 +80,7 @@ def _(x_BI: Tensor, w_OI: Tensor) -> tuple[Tensor, Tensor]:
     return y_BO, torch.empty_like(y_BO, dtype=torch.int32)
 
 
-@distance_op("linf_dist_backward")
+@zoo_op("linf_dist_backward")
 def _linf_dist_backward(
     grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, at_BO: Tensor
 ) -> tuple[Tensor, Tensor]:

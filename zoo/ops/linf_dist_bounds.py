@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 from zoo.ops.linf_dist import first_index
 
 
@@ -58,7 +58,7 @@ def gaps(lower_bI: Tensor, upper_bI: Tensor, w_oI: Tensor) -> tuple[Tensor, Tens
     return torch.maximum(below_boI, -above_boI), torch.maximum(-below_boI, above_boI)
 
 
-@distance_op("linf_dist_bounds")
+@zoo_op("linf_dist_bounds")
 def _linf_dist_bounds(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor) -> tuple[Tensor, Tensor]:
     lower_BO = lower_BI.new_empty(lower_BI.shape[0], w_OI.shape[0])
     upper_BO = torch.empty_like(lower_BO)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.errors import UsageError
 from zoo.ops.blocks import sign
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 
 _BLOCK_ELEMENTS = 2**22  # of the (b, E) difference that the reference holds
 
@@ -108,7 +108,7 @@ def _largest(value_bE: Tensor, owner_E: Tensor, num_o: int) -> Tensor:
     )
 
 
-@distance_op("linf_dist_sparse")
+@zoo_op("linf_dist_sparse")
 def _linf_dist_sparse(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], len(start) - 1)
     owner_E, at_E = _owner(start), index_E.long()
@@ -122,7 +122,7 @@ def _(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor) -> Tensor:
     return x_BI.new_empty(x_BI.shape[0], start.shape[0] - 1)
 
 
-@distance_op("linf_dist_sparse_argmax")
+@zoo_op("linf_dist_sparse_argmax")
 def _linf_dist_sparse_argmax(
     x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -180,7 +180,7 @@ def _backward(ctx, grad_BO: Tensor, _grad_edge: None) -> tuple[Tensor, Tensor, N
 _linf_dist_sparse_argmax.register_autograd(_backward, setup_context=_save)
 
 
-@distance_op("linf_dist_sparse_bounds")
+@zoo_op("linf_dist_sparse_bounds")
 def _linf_dist_sparse_bounds(
     lower_BI: Tensor, upper_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor
 ) -> tuple[Tensor, Tensor]:

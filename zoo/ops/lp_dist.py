@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.errors import UsageError
 from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 from zoo.ops.linf_dist import linf_dist
 
 
@@ -52,7 +52,7 @@ def _power_(ratio: Tensor, q: float) -> Tensor:
     return ratio.log2_().clamp_min_(-1e4).mul_(q).exp2_()
 
 
-@distance_op("lp_dist")
+@zoo_op("lp_dist")
 def _lp_dist(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
     for b, o in blocks(x_BI, w_OI):
@@ -71,7 +71,7 @@ def _(x_BI: Tensor, w_OI: Tensor, p: float) -> Tensor:
     return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
 
 
-@distance_op("lp_dist_backward")
+@zoo_op("lp_dist_backward")
 def _lp_dist_backward(
     grad_BO: Tensor, x_BI: Tensor, w_OI: Tensor, y_BO: Tensor, p: float, of_x: bool, of_w: bool
 ) -> tuple[Tensor, Tensor]:

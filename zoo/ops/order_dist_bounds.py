@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.ops.blocks import blocks, check_operands, keep_float32_under_autocast
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 from zoo.ops.linf_dist_bounds import gaps
 from zoo.ops.sort_dist import checked_order, ordered_sum
 
@@ -43,7 +43,7 @@ def order_dist_bounds(
     return _order_dist_bounds(lower_BI, upper_BI, w_OI, v_K)
 
 
-@distance_op("order_dist_bounds")
+@zoo_op("order_dist_bounds")
 def _order_dist_bounds(
     lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor, v_K: Tensor
 ) -> tuple[Tensor, Tensor]:

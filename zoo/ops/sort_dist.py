@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo.architectures import MAX_ORDER
 from zoo.errors import UsageError
 from zoo.ops.blocks import blocks, check_operands, difference, keep_float32_under_autocast, sign
-from zoo.ops.define import distance_op
+from zoo.ops.define import zoo_op
 
 
 def sort_dist(x_BI: Tensor, w_OI: Tensor, rho: float, k: int = 10) -> Tensor:
@@ -115,7 +115,7 @@ def float32_below(value: Fraction) -> float:
     )
 
 
-@distance_op("sort_dist")
+@zoo_op("sort_dist")
 def _sort_dist(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
     for b, o in blocks(x_BI, w_OI):
@@ -139,7 +139,7 @@ def _(x_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> Tensor:
     return x_BI.new_empty(x_BI.shape[0], w_OI.shape[0])
 
 
-@distance_op("sort_dist_at")
+@zoo_op("sort_dist_at")
 def _sort_dist_at(x_BI: Tensor, w_OI: Tensor, k: int) -> Tensor:
     """Features of the k largest differences of each pair, from the largest down."""
     at_BOK = torch.empty(x_BI.shape[0], w_OI.shape[0], k, dtype=torch.int32, device=x_BI.device)

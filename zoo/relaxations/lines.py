@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.ops import relu_chord, relu_offsets
 from zoo.relaxations.base import Slopes
 from zoo.rounding import FLUSH, largest, unit_roundoff
 
@@ -24,28 +25,13 @@ class Lines(NamedTuple):
 
 
 def lines(slopes: Slopes, lower: Tensor, upper: Tensor, *, rigorous: bool = False) -> Lines:
-    """Lines with these slopes that touch max(z, 0) on [lower, upper].
-
-    max(z, 0) - s z is convex in z whatever the slope s: largest at an end of the interval, smallest
-    at an end or at 0. So
-
-        upper_offset = max of relu(z) - s z over z in {l, u}
-        lower_offset = min of relu(z) - s z over z in {l, u}, and 0 where l < 0 < u
+    """Lines with these slopes that touch max(z, 0) on [lower, upper] (zoo.ops.relu_offsets).
 
     Args:
         rigorous: move the offsets outward by what rounding may have taken from them.
     """
-
-    def gaps(slope: Tensor) -> tuple[Tensor, Tensor]:
-        return lower.relu() - slope * lower, upper.relu() - slope * upper
-
-    at_lower, at_upper = gaps(slopes.lower)
-    lower_offset = torch.minimum(at_lower, at_upper)
-    crossing = (lower < 0) & (upper > 0)
-    lower_offset = torch.where(crossing, lower_offset.clamp_max(0), lower_offset)
-    if slopes.upper is not slopes.lower:
-        at_lower, at_upper = gaps(slopes.upper)
-    upper_offset = torch.maximum(at_lower, at_upper)
+    every = torch.broadcast_tensors(*slopes, lower, upper)
+    lower_offset, upper_offset = relu_offsets(*every)
     if rigorous:
         # SOUND: a gap is off by a rounding of the product and one of the difference; 4 for 2.
         size = largest(lower, upper)
@@ -56,13 +42,13 @@ def lines(slopes: Slopes, lower: Tensor, upper: Tensor, *, rigorous: bool = Fals
 
 
 def chord(lower: Tensor, upper: Tensor) -> Tensor:
-    """Slope from (l, relu(l)) to (u, relu(u)): u / (u - l) where l < 0 < u, else 0 or 1."""
-    above, below = upper.relu(), -(-lower).relu()
-    return above / (above - below).clamp_min(torch.finfo(lower.dtype).tiny)
+    """The slope u / (u - l) where l < 0 < u, else 0 or 1 (zoo.ops.relu_chord)."""
+    return relu_chord(lower, upper)
 
 
 def stable(slope: Tensor | float, lower: Tensor, upper: Tensor) -> Tensor:
     """This slope where l < 0 < u, and where the ReLU is a line the slope of it: 0 or 1."""
-    active = (lower >= 0).to(lower.dtype)
-    # Written so that NaN ends keep the slope, which with them certifies nothing.
-    return torch.where((lower >= 0) | (upper <= 0), active, slope)
+    if not isinstance(slope, Tensor):
+        slope = torch.full_like(lower, slope)
+    # NaN ends keep the slope, which with them certifies nothing.
+    return slope.masked_fill(upper <= 0, 0).masked_fill(lower >= 0, 1)

@@ -16,6 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from zoo.ops import pull_lines
 from zoo.relaxations import Slopes, lines
 from zoo.rounding import Affine, Ends, largest
 from zoo.rounding.backward import Ledger
@@ -93,25 +94,14 @@ def _(layer: nn.ReLU, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: 
         slopes = Slopes(*(slope[:, None] for slope in slopes))
     lower, upper = lower[:, None], upper[:, None]
     found = lines(slopes, lower, upper, rigorous=ledger.rigorous)
-    # Rows where they are positive take the lower line, and all take the upper; then what differs.
-    # It costs a third of choosing a line for each entry.
-    above = rows.relu()  # whose derivative is quicker than that of a clamp
-    pulled = rows * found.upper_slope + above * (found.lower_slope - found.upper_slope)
-    between = found.lower_offset - found.upper_offset
-    constant_BS = _sum(rows, found.upper_offset) + _sum(above, between)
     if ledger.rigorous:
-        slope = found.lower_slope.abs() + 2 * found.upper_slope.abs()
-        offset = found.lower_offset.abs() + 2 * found.upper_offset.abs()
-        ledger.record(rows, offset + slope * largest(lower, upper), 4)
-    return Pulled([pulled], constant_BS)
-
-
-def _sum(rows: Tensor, offset: Tensor) -> Tensor:
-    """Sum over a value's entries of rows (B, S, ...) times offsets (B, 1 or S, ...): (B, S)."""
-    rows_BSD, offset_BTD = (rearrange(t, "b s ... -> b s (...)") for t in (rows, offset))
-    if offset_BTD.shape[1] == 1:
-        return torch.einsum("bsd,bd->bs", rows_BSD, offset_BTD[:, 0])
-    return torch.einsum("bsd,bsd->bs", rows_BSD, offset_BTD)
+        slope = torch.maximum(found.lower_slope.abs(), found.upper_slope.abs())
+        offset = torch.maximum(found.lower_offset.abs(), found.upper_offset.abs())
+        ledger.record(rows, offset + slope * largest(lower, upper))
+    # Slopes of one line may be a row's own, and those of the other all rows'.
+    flat = (rearrange(t, "b t ... -> b t (...)") for t in torch.broadcast_tensors(*found))
+    pulled_BSD, constant_BS = pull_lines(rearrange(rows, "b s ... -> b s (...)"), *flat)
+    return Pulled([pulled_BSD.view_as(rows)], constant_BS)
 
 
 def pull_affine(affine: Affine, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:

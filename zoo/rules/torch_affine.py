@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Affine, Ends, Reading, row_norms
 from zoo.rules.affine import affine, affine_error, enter_affine, pulled_by_scale
+from zoo.rules.conv_pull import ConvShape
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 
@@ -57,20 +58,10 @@ def _(layer: nn.Conv2d, x: Tensor | None = None) -> Affine:
     def product(x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
 
-    def pulled(rows: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:
-        x = rows.new_zeros(1).expand(len(rows), *shape)  # for its shape alone
-        return torch.ops.aten.convolution_backward(
-            *(rows, x, weight, None, layer.stride, padding, layer.dilation, False, [0, 0]),
-            *(layer.groups, [True, False, False]),
-        )[0]
-
-    # Padding that is called by a name may be uneven, which the transpose is derived for.
-    padding = layer.padding
+    shape = ConvShape.of(layer)
     bias = None if layer.bias is None else rearrange(layer.bias, "c -> c 1 1")
     num_terms = layer.weight[0].numel()
-    return Affine(
-        product, layer.weight, bias, num_terms, None if isinstance(padding, str) else pulled
-    )
+    return Affine(product, layer.weight, bias, num_terms, None if shape is None else shape.pull)
 
 
 @enter_affine(nn.BatchNorm1d, nn.BatchNorm2d)

@@ -68,6 +68,28 @@ Shape checked_edges(const char* op, Tensor& x_BI, Tensor& value_E, Tensor& index
     return {x_BI.size(0), num_out, num_in};
 }
 
+// Of this other tensor's type and shape; made contiguous.
+void check_like(const char* op, Tensor& tensor, const Tensor& other) {
+    bool fit = tensor.scalar_type() == other.scalar_type() && tensor.dim() == other.dim();
+    for (int64_t axis = 0; fit && axis < other.dim(); axis++) fit = tensor.size(axis) == other.size(axis);
+    STD_TORCH_CHECK(fit, op, ": an operand has another shape or type than its op gives it");
+    tensor = torch::stable::contiguous(tensor);
+}
+
+// Forms (B, S, D), and lines (B, T, D) of their type, T = 1 or S; made contiguous.
+zoo::LineShape checked_lines(const char* op, Tensor& rows_BSD, std::array<Tensor, 4>& lines) {
+    STD_TORCH_CHECK(rows_BSD.dim() == 3, op, ": needs rows (B, S, D)");
+    rows_BSD = torch::stable::contiguous(rows_BSD);
+    const int64_t b = rows_BSD.size(0), s = rows_BSD.size(1), d = rows_BSD.size(2);
+    for (Tensor& line : lines) {
+        const bool fit = line.dim() == 3 && line.scalar_type() == rows_BSD.scalar_type() && line.size(0) == b &&
+                         (line.size(1) == 1 || line.size(1) == s) && line.size(1) == lines[0].size(1) && line.size(2) == d;
+        STD_TORCH_CHECK(fit, op, ": needs lines (B, 1 or S, D) of the rows' type");
+        line = torch::stable::contiguous(line);
+    }
+    return {b, s, lines[0].size(1), d};
+}
+
 // ------------------------------------------------------------------------------------------- dispatch
 
 // Runs a kernel's loop on torch's own threads.
@@ -129,12 +151,23 @@ template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) {
     return {first(stack), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
-// f(kernels, T()) for the tensor's type, unless there is no pair.
-template <class F> void run(const Tensor& tensor, Shape shape, F f) {
-    if (shape.b == 0 || shape.o == 0) return;
+// Whether there are kernels for the tensor's type.
+bool full_precision(const Tensor& tensor) {
+    return tensor.scalar_type() == ScalarType::Float || tensor.scalar_type() == ScalarType::Double;
+}
+
+// f(kernels, T()) for the tensor's type.
+template <class F> void by_type(const Tensor& tensor, F f) {
     if (tensor.scalar_type() == ScalarType::Float) f(zoo::floats, float());
     else f(zoo::doubles, double());
 }
+
+// The same, unless there is no pair.
+template <class F> void run(const Tensor& tensor, Shape shape, F f) {
+    if (shape.b > 0 && shape.o > 0) by_type(tensor, f);
+}
+
+Tensor new_like(const Tensor& like) { return torch::stable::empty_like(like); }
 
 Tensor new_BO(const Tensor& like, Shape shape) { return torch::stable::new_empty(like, {shape.b, shape.o}); }
 
