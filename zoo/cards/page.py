@@ -72,7 +72,13 @@ report = zoo.evaluate(model)
 
 ```
 zoo certify --check {{ card.name }}
+{% if card.data in ("digits", "mnist") %}
 python tools/check_certificates.py weights/{{ card.name }}   # numpy alone
+{% else %}
+python -c "import numpy, zoo.data.load as zoo; images = zoo.load_data('{{ card.data }}'); \
+numpy.savez('test.npz', x_NCHW=images.x_NCHW, y_N=images.y_N)"
+python tools/check_certificates.py weights/{{ card.name }} --data test.npz   # numpy alone
+{% endif %}
 ```
 
 ## Make again
