@@ -62,12 +62,14 @@ KINDS = {
     ],
 }
 
-# Bounds that go along a net's steps by affine and relaxation rules: nets without distances.
+# Bounds that go along a net's steps by affine and relaxation rules.
 RELAXED = {
     **dict.fromkeys(
         ("crown", "cap", "cap_ibp", "crown_ibp_zero", "best"), ("relu", "batch_normed", "residual")
     ),
-    **dict.fromkeys(("crown_ibp", "deepz", "hbox", "hzono"), ("batch_normed", "relu", "residual")),
+    **dict.fromkeys(("crown_ibp", "hzono"), ("batch_normed", "relu", "residual")),
+    # By every way that a layer can let symbols through.
+    **dict.fromkeys(("deepz", "hbox"), ("batch_normed", "relu", "residual", "head")),
     **dict.fromkeys(("deepz_diag_c", "hbox_diag_c", "deepz_ibp"), ("relu", "batch_normed")),
     "smooth_tight": ("residual", "relu"),
 }

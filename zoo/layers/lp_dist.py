@@ -19,10 +19,9 @@ from zoo.errors import UsageError
 from zoo.ops import linf_dist_bounds, lp_dist
 from zoo.ops.linf_dist_bounds import linf_dist_nearest
 from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading, unit_roundoff
-from zoo.rounding.backward import Ledger
-from zoo.rules import Pulled, Rounded, describe, drift, forward_error, interval, obstacle, pull
+from zoo.rules import Rounded, describe, drift, forward_error, interval, obstacle
 from zoo.rules.describe import Description
-from zoo.rules.pull import Picks, Relax, pull_picks
+from zoo.rules.picks import Picks, enter_picks
 
 # Where a unit starts as the identity, one weight lies this far from any normalised input, so that
 # |x_i + 10| = x_i + 10 wins the maximum (reference implementation of arXiv:2110.06850).
@@ -180,28 +179,25 @@ def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
     return x.after(y, error + unit * y.double().abs() + FLUSH, 2)
 
 
-@pull.register(LpDistLinear)
-def _(
-    layer: LpDistLinear, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger
-) -> Pulled:
+@enter_picks(LpDistLinear)
+def _(layer: LpDistLinear, ends: Ends, rigorous: bool) -> Picks:
     """From below |x_i - w_i| for the i that is farthest at its nearest; the upper end from above.
 
     That |x_i - w_i| is a line where w_i lies outside the interval of x_i; else all other nearest
     distances are 0 too, and so is the lower line.
     """
     _check_infinite(layer)
-    ((lower, upper),) = ends
+    lower, upper = ends
     at_BO = linf_dist_nearest(lower, upper, layer.weight_OI)
     w_BO = layer.weight_OI.gather(1, at_BO.T).T
     above, below = lower.gather(1, at_BO) >= w_BO, upper.gather(1, at_BO) <= w_BO
-    slope = above.to(rows.dtype) - below.to(rows.dtype)
+    slope = above.to(lower.dtype) - below.to(lower.dtype)
     offset = layer.shift(-slope * w_BO)
-    _, highest = interval(layer, lower, upper, REAL if ledger.rigorous else NAIVE)
-    if ledger.rigorous:
+    _, highest = interval(layer, lower, upper, REAL if rigorous else NAIVE)
+    if rigorous:
         # SOUND: an offset is rounded once, and there where it meets a bias.
         offset, _ = REAL.step(offset, offset)
-    flat = torch.zeros_like(slope)
-    return pull_picks(Picks(at_BO, slope, offset, flat, highest), rows, (lower, upper), ledger)
+    return Picks(at_BO, slope, offset, torch.zeros_like(slope), highest)
 
 
 @drift.register(LpDistLinear)

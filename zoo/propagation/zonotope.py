@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.propagation.backward import Source
 from zoo.propagation.steps import Step
@@ -109,8 +109,13 @@ def symbol_entries(steps: Sequence[Step], ends: Sequence[Ends], remainder: type[
     """Numbers in the largest value's symbols for one image, about, by ends of all values."""
     num_symbols = _most(ends[0][0] < ends[0][1])
     if remainder.grows:
-        bent = {j for step in steps if step.affine is None for j in step.inputs}
-        num_symbols += sum(_most((ends[j][0] < 0) & (ends[j][1] > 0)) for j in bent)
+        for i, step in enumerate(steps):
+            if type(step.layer) is nn.ReLU:
+                lower, upper = ends[step.inputs[0]]
+                num_symbols += _most((lower < 0) & (upper > 0))
+            elif not step.linear:
+                lower, upper = ends[i + 1]
+                num_symbols += _most(lower < upper)
     return num_symbols * max(lower[0].numel() for lower, _ in ends)
 
 

@@ -1,6 +1,6 @@
 """Rules of torch's MaxPool2d.
 
-Shapes: B batch, S rows of forms, C channels, H/W image, h/w output, K entries of a window.
+Shapes: B batch, C channels, H/W image, h/w output, K entries of a window.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from torch.nn import functional as F
 
 from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rounding.backward import Ledger
 from zoo.rules.describe import Description, describe
 from zoo.rules.drift import drift
 from zoo.rules.interval import interval
-from zoo.rules.pull import Picks, Pulled, Relax, pull, pull_picks
+from zoo.rules.picks import Picks, enter_picks
 
 
 def _pooled(layer: nn.MaxPool2d, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,14 +42,12 @@ def _(layer: nn.MaxPool2d, lower: Tensor, upper: Tensor, reading: Reading = NAIV
     return layer(lower), layer(upper)  # exact, and increasing
 
 
-@pull.register(nn.MaxPool2d)
-def _(
-    layer: nn.MaxPool2d, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger
-) -> Pulled:
+@enter_picks(nn.MaxPool2d)
+def _(layer: nn.MaxPool2d, ends: Ends, rigorous: bool) -> Picks:
     """From below the entry with the largest lower end; from above the largest upper end, or that
     entry itself where no other can be larger."""
     _check_values_only(layer)
-    ((lower, upper),) = ends
+    lower, upper = ends
     best, at = _pooled(layer, lower)
     upper_BCKhw = _windows(layer, upper, at.shape[2:], -math.inf)
     place_HW = torch.arange(lower[0, 0].numel(), device=at.device, dtype=torch.float64)
@@ -59,13 +56,12 @@ def _(
     others = torch.where(place_K == at[:, :, None], -math.inf, upper_BCKhw).amax(2)
     # SOUND: written so that NaN ends leave the constant, which is NaN.
     alone = best >= others
-    slope = alone.to(rows.dtype)
+    slope = alone.to(lower.dtype)
     offset = torch.where(alone, 0.0, layer(upper))
-    flat = [each.flatten(2) for each in (at, slope, offset)]
-    picks = Picks(flat[0], torch.ones_like(flat[1]), torch.zeros_like(flat[1]), *flat[1:])
-    found = pull_picks(picks, rows.flatten(3), (lower.flatten(2), upper.flatten(2)), ledger)
-    (pulled,) = found.rows
-    return Pulled([pulled.unflatten(3, lower.shape[2:])], found.constant_BS)
+    channel_C = torch.arange(lower.shape[1], device=at.device)
+    entry = rearrange(channel_C, "c -> c 1 1") * place_HW.numel() + at
+    lines = torch.ones_like(slope), torch.zeros_like(slope), slope, offset
+    return Picks(*(rearrange(each, "b c h w -> b (c h w)") for each in (entry, *lines)))
 
 
 def _sizes(layer: nn.MaxPool2d) -> list[tuple[int, int]]:

@@ -49,39 +49,6 @@ def enter_linear(*kinds: type[nn.Module]) -> Callable[[PullRule], PullRule]:
     return enter
 
 
-class Picks(NamedTuple):
-    """Lines around outputs that each follow one entry of their input.
-
-    lower_slope x_at + lower_offset <= y <= upper_slope x_at + upper_offset, slopes of -1, 0 or 1.
-
-    Attributes:
-        at: which entry, (B, ..., O) for inputs (B, ..., I).
-    """
-
-    at: Tensor
-    lower_slope: Tensor
-    lower_offset: Tensor
-    upper_slope: Tensor
-    upper_offset: Tensor
-
-
-def pull_picks(picks: Picks, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:
-    """Rows (B, S, ..., O) over the outputs as rows (B, S, ..., I) over the input."""
-    at, *found = (each[:, None] for each in picks)
-    lower_slope, lower_offset, upper_slope, upper_offset = found
-    positive = rows > 0
-    slope = torch.where(positive, lower_slope, upper_slope)
-    offset = torch.where(positive, lower_offset, upper_offset)
-    size_I = largest(*ends)
-    if ledger.rigorous:
-        # SOUND: one entry may be picked by all outputs.
-        size = size_I.gather(-1, picks.at)[:, None] * slope.abs() + offset.abs()
-        ledger.record(rows, size, rows.shape[-1])
-    pulled = rows.new_zeros(*rows.shape[:-1], size_I.shape[-1])
-    pulled = pulled.scatter_add(-1, at.expand_as(rows), rows * slope)
-    return Pulled([pulled], rearrange(rows * offset, "b s ... -> b s (...)").sum(2))
-
-
 @pull.register(nn.ReLU)
 def _(layer: nn.ReLU, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger) -> Pulled:
     """A coefficient takes the lower line where it is positive, and the upper where negative.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from soundness.nets import CLASSES, random_images, random_net
 from tests import oracles
 from zoo.bounds import bounds
 from zoo.bounds.stepwise import by_relaxation
+from zoo.layers import LpDistLinear
 from zoo.propagation import steps_of, zonotope_bounds, zonotopes
 from zoo.relaxations import relaxations
 from zoo.rounding import BoxPart, NewSymbols
@@ -33,6 +35,7 @@ def hunt() -> Iterator[str]:
         yield from values(name, seed, torch.float64, eps=0.3)
     for seed in range(6):
         yield from branches(seed)
+        yield from picked(seed)
 
 
 def values(name: str, seed: int, dtype: torch.dtype, eps: float) -> Iterator[str]:
@@ -60,6 +63,34 @@ def values(name: str, seed: int, dtype: torch.dtype, eps: float) -> Iterator[str
         forms_S = [sum(map(Fraction.__mul__, row, value[0])) for row in oracles.exactly(rows)]
         if (least_S > np.array(forms_S)).any():
             yield f"{name}: a linear form of the logits is less than its bound"
+
+
+def picked(seed: int) -> Iterator[str]:
+    """Outputs that follow one entry each, or none, at exact corners and between them."""
+    torch.manual_seed(seed)
+    distance = LpDistLinear(8, 5, bias=True)
+    distance.bias.data.normal_()
+    distance.weight.data.mul_(0.5 if seed % 2 else 5)
+    pool = nn.MaxPool2d(2, 1 + seed % 2, seed % 2)
+    for last in [distance, pool]:
+        mixing = nn.Conv2d(2, 2, 1)  # entries that share symbols
+        between = [nn.Flatten()] if last is distance else []
+        net = nn.Sequential(mixing, *between, last).eval().double()
+        lower = torch.randn(2, 2, 2, 2).double()
+        upper = lower + torch.tensor([0.1, 2.0]).view(2, 1, 1, 1)
+        steps = steps_of(net)[0]
+        for remainder in NewSymbols, BoxPart:
+            *_, found = zonotopes(steps, (lower, upper), _no_lines, remainder, rigorous=True)
+            shares = torch.rand(30, *lower.shape, dtype=torch.float64).round(decimals=0)
+            for share in shares:
+                value = exact.forward(net, oracles.exactly(torch.where(share > 0, upper, lower)))
+                low, high = (oracles.exactly(end) for end in found.ends)
+                if (value < low).any() or (value > high).any():
+                    yield f"{type(last).__name__}: a value outside of its zonotope"
+
+
+def _no_lines(*_: object) -> NoReturn:
+    raise AssertionError("these nets have no ReLU")
 
 
 class Difference(nn.Module):
