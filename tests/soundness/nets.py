@@ -69,7 +69,7 @@ RELAXED = {
     ),
     **dict.fromkeys(("crown_ibp", "hzono"), ("batch_normed", "relu", "residual")),
     # By every way that a layer can let symbols through.
-    **dict.fromkeys(("deepz", "hbox"), ("batch_normed", "relu", "residual", "head")),
+    **dict.fromkeys(("deepz", "hbox"), ("pooled", "relu", "residual", "head")),
     **dict.fromkeys(("deepz_diag_c", "hbox_diag_c", "deepz_ibp"), ("relu", "batch_normed")),
     "smooth_tight": ("residual", "relu"),
 }
