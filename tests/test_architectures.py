@@ -6,9 +6,10 @@ import pytest
 import timm
 
 import zoo.models  # noqa: F401
-from zoo.architectures import VIEWS, architectures, check_architecture, check_values
+from zoo.architectures import INITS, VIEWS, architectures, check_architecture, check_values
 from zoo.errors import UsageError
 from zoo.models.linf_average import _VIEWS
+from zoo.models.narrow import INITIALISERS
 
 PLAIN = {"width": 8, "mean": 0.1, "std": 0.5}
 MEMBER = {"arch": "linf_dist_mlp3", "args": {"width": 8}}
@@ -89,8 +90,9 @@ def test_numbers_of_no_meaning_are_refused(arguments, word):
         check_values(arguments)
 
 
-def test_views_have_the_names_that_the_table_knows():
+def test_views_and_initialisations_have_the_names_that_the_table_knows():
     assert tuple(_VIEWS) == VIEWS
+    assert tuple(INITIALISERS) == INITS
 
 
 @pytest.mark.parametrize(

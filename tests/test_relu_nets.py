@@ -29,6 +29,7 @@ from zoo.objectives import objectives
 from zoo.publishing.from_run import publish
 from zoo.recipes import load_recipe
 from zoo.registry import registered_names
+from zoo.terms import View, terms
 from zoo.training import run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -144,7 +145,8 @@ def test_bounds_in_train_mode_are_those_of_eval_mode_with_the_batch_s_statistics
     net, x_BCHW, y_B = tiny("cnn7_bn").train(), torch.rand(5, 1, SIDE, SIDE), torch.arange(5) % 3
     frozen, around = with_statistics_of(net, x_BCHW), box(x_BCHW, 0.002)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    logits_BK, found_BK = bounds[name]().with_logits(net, around, y_B)
+    view = View(net, x_BCHW, y_B, 0.002)
+    logits_BK, found_BK = view.logits_BK, view.margins_BK(name)
     torch.testing.assert_close(logits_BK, frozen(x_BCHW), rtol=1e-4, atol=1e-5)
     wanted_BK = bounds[name]()(frozen, around, y_B)
     torch.testing.assert_close(found_BK, wanted_BK, rtol=1e-4, atol=1e-4)
@@ -208,7 +210,8 @@ def test_settings_of_no_meaning_are_refused() -> None:
 
 
 def test_names_of_bounds_are_read_without_importing_them() -> None:
-    for package, registry in (("zoo.bounds", bounds), ("zoo.objectives", objectives)):
+    found = {"zoo.bounds": bounds, "zoo.objectives": objectives, "zoo.terms": terms}
+    for package, registry in found.items():
         assert registered_names(package) == list(registry)
 
 

@@ -14,7 +14,7 @@ import torch
 from soundness.nets import RELAXED, RELAXED_ALIKE, predictions, random_images, random_net
 from torch import Tensor, nn
 
-from zoo.bounds import Bound, bounds
+from zoo.bounds import Bound, PropagatedBound, bounds
 from zoo.bounds.best import Best
 from zoo.bounds.stepwise import StepwiseBound
 from zoo.boxes import box
@@ -110,15 +110,15 @@ def test_the_best_bound_is_at_least_each_of_its_members_in_each_reading():
     assert certified.bound == "best"
 
 
-class Guess(Bound):
+class Guess(PropagatedBound):
     """An estimate that promises everything, or nothing."""
 
     name, sound, value = "guess", False, 1.0
 
-    def __call__(self, model, box, y_B):
+    def margins(self, reach, y_B):
         return torch.full((len(y_B), 3), self.value)
 
-    real = deployed = __call__
+    real = deployed = PropagatedBound.__call__
 
 
 def test_no_estimate_is_a_member_and_nan_takes_nothing_from_the_others(monkeypatch):

@@ -27,6 +27,7 @@ from zoo.errors import UsageError
 from zoo.layers import Add
 from zoo.margins import margins_of
 from zoo.propagation import (
+    Reach,
     Step,
     interval_ends,
     lower_bounds,
@@ -239,7 +240,8 @@ def test_bounds_are_differentiable_in_the_weights(name):
         changed = {"1.weight": weight}
         steps = _steps_with(net, changed)
         around = box(x_BCHW, 0.1)
-        return bounds[name]().margins(steps, (around.lower_BCHW, around.upper_BCHW), y_B)
+        reach = Reach(steps, (around.lower_BCHW, around.upper_BCHW))
+        return bounds[name]().margins(reach, y_B)
 
     weight = net[1].weight.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(worst_case, (weight,), eps=1e-7, atol=1e-5)

@@ -28,14 +28,15 @@ _OWN |= dict.fromkeys(
         *("conv1", "dm_small", "dm_medium", "cap_small", "cap_large", "cap_resnet"),
         *("conv_med", "conv_med_big", "cnn5", "cnn7", "cnn7_bn"),
     ),
-    ("channels", *_MLP),
+    ("channels", *_MLP, "init"),
 )
-_OWN |= {"fc5": _MLP, "cnn3": ("channels", "mean", "std")}
+_OWN |= {"fc5": (*_MLP, "init"), "cnn3": ("channels", "mean", "std", "init")}
 _OWN |= {_AVERAGE: ("members", "views")}
 _SIZES = ("num_classes", "in_chans", "img_size", "folded")
 # Said once, by the average, for all its members.
 _SHARED = (*_SIZES, "mean", "std")
 _FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
+INITS = ("default", "narrow")
 VIEWS = ("same", "flip", "up", "down", "left", "right")
 
 _COUNTS = ("width", "head_width", "channels", "crop", "num_classes", "in_chans", "img_size")
@@ -98,6 +99,8 @@ def check_values(arguments: Mapping[str, Any]) -> None:
             wanted = (
                 "it must list raw, mean2, difference1, max2, min2, luma1, opponent1 or the like"
             )
+        elif key == "init":
+            fits, wanted = value in INITS, f"it must be one of {', '.join(INITS)}"
         elif key in ("folded", "identity"):
             fits, wanted = isinstance(value, bool), "it must be true or false"
         elif key == "mean":

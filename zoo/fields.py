@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ from pydantic import (
 
 from zoo.eps import format_eps, parse_eps
 from zoo.errors import UsageError, unknown
-from zoo.registry import registered_names
+from zoo.registry import Registry, registered_names
 
 
 class Strict(BaseModel):
@@ -45,17 +47,66 @@ def _not_nan(value: float) -> float:
     return value
 
 
-def _known_bound(name: str) -> str:
+def known_bound(name: str) -> str:
+    """The name of a bound, found without importing any.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
     known = registered_names("zoo.bounds")
     if name not in known:
         raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
     return name
 
 
-BoundName = Annotated[str, AfterValidator(_known_bound)]
+BoundName = Annotated[str, AfterValidator(known_bound)]
 
 # An exponent may be infinite.
 Extended = Annotated[float, BeforeValidator(parse_number), AfterValidator(_not_nan)]
 EpsField = Annotated[
     Fraction, BeforeValidator(parse_eps), PlainSerializer(format_eps, return_type=str)
 ]
+
+_SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def _weight(value: Any) -> float | str:
+    """A finite number, or a name."""
+    try:
+        number = parse_number(value)
+    except ValueError:
+        if isinstance(value, str) and _SCHEDULE_NAME.fullmatch(value):
+            return value
+        number = None
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        raise ValueError(f"{value!r} is neither a number nor the name of a schedule")
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not finite")
+    return float(number)
+
+
+# A factor: a number, or the schedule that has it at each step.
+Weight = Annotated[float | str, BeforeValidator(_weight)]
+
+
+def named(*weights: float | str) -> frozenset[str]:
+    """Schedules that are named by weights."""
+    return frozenset(weight for weight in weights if isinstance(weight, str))
+
+
+def value_of(weight: float | str, knobs: Mapping[str, float]) -> float:
+    """The number, or the present value of the schedule."""
+    return knobs[weight] if isinstance(weight, str) else weight
+
+
+def by_name(registry: Registry[Any]) -> BeforeValidator:
+    """Validator of a field that holds one of several records: the mapping's name says which."""
+
+    def find(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        if "name" not in value:
+            raise ValueError(f"needs a name, one of {', '.join(registry)}")
+        return registry[str(value["name"])].model_validate(value)
+
+    return BeforeValidator(find)

@@ -36,7 +36,8 @@ def margins(
 ) -> Tensor:
     """Margins by intervals over any ends."""
     steps, _ = zoo.propagation.steps_of(net)  # by their module, where bugs are planted
-    return zoo.propagation.interval_margins(steps, (lower, upper), y_B, reading)
+    reach = zoo.propagation.Reach(steps, (lower, upper), reading)
+    return zoo.propagation.interval_margins(reach, y_B)
 
 
 def refuses(ask: Callable[[], object]) -> bool:

@@ -14,9 +14,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from zoo.boxes import Box, box
-from zoo.propagation import Step, steps_of
+from zoo.propagation import Reach, steps_of
 from zoo.registry import Registry
-from zoo.rounding import Ends
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,6 @@ class Bound(ABC):
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         """margins_BK in the model's dtype, differentiable, rounding ignored."""
 
-    def with_logits(self, model: nn.Module, box: Box, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The box's centre's logits_BK, and margins_BK beside them: what training asks for."""
-        return model(box.x_BCHW), self(model, box, y_B)
-
     @abstractmethod
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         """Rigorous margins_BK of the exact function; model and box in float64."""
@@ -87,24 +82,21 @@ class Bound(ABC):
 
 
 class PropagatedBound(Bound):
-    """A bound that goes along a net's steps, in train mode beside a clean batch that runs once.
+    """A bound that goes along a net's steps.
 
-    There a BatchNorm has the statistics of the box's centre, and counts them once.
+    In train mode a BatchNorm has the statistics of the box's centre, and counts them.
     """
 
     @abstractmethod
-    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
-        """margins_BK of the exact net, differentiable, rounding ignored."""
+    def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        """margins_BK of the exact net, differentiable where the reach is read as NAIVE.
+
+        Losses call it with one reach for all that they read of a box.
+        """
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        if model.training:
-            return self.with_logits(model, box, y_B)[1]
-        return self.margins(steps_of(model)[0], (box.lower_BCHW, box.upper_BCHW), y_B)
-
-    def with_logits(self, model: nn.Module, box: Box, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        steps, logits_BK = steps_of(model, box.x_BCHW)
-        assert logits_BK is not None
-        return logits_BK, self.margins(steps, (box.lower_BCHW, box.upper_BCHW), y_B)
+        steps, _ = steps_of(model, box.x_BCHW if model.training else None)
+        return self.margins(Reach(steps, (box.lower_BCHW, box.upper_BCHW)), y_B)
 
 
 bounds: Registry[type[Bound]] = Registry("bound", "zoo.bounds", see="zoo certify --help")

@@ -13,13 +13,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo.bounds.base import Bound, Margins, bounds
+from zoo.bounds.base import Margins, PropagatedBound, bounds
 from zoo.boxes import Box
 from zoo.errors import UsageError
+from zoo.propagation import Reach
 
 
 @bounds.register("best")
-class Best(Bound):
+class Best(PropagatedBound):
     """margins_bk = the largest of those that cheap bounds give, each reading by itself.
 
     No one of them is above all others on every net: adaptive lines lose to intervals on nets that
@@ -27,7 +28,7 @@ class Best(Bound):
     number of those that are numbers.
 
     Attributes:
-        members: names of the bounds.
+        members: names of the bounds, which go along a net's steps.
 
     Raises:
         UsageError: a member is an estimate.
@@ -37,14 +38,17 @@ class Best(Bound):
     members: ClassVar[Sequence[str]] = ("interval", "crown_ibp", "crown_ibp_zero", "cap_ibp")
 
     def __init__(self) -> None:
-        self.bounds: list[Bound] = [bounds[name]() for name in self.members]
-        # SOUND: one estimate among them would make all of it an estimate.
-        for bound in self.bounds:
+        self.bounds: list[PropagatedBound] = []
+        for name in self.members:
+            bound = bounds[name]()
+            # SOUND: one estimate among them would make all of it an estimate.
             if not bound.sound:
                 raise UsageError(f"bound {self.name}: its member {bound.name} is an estimate")
+            assert isinstance(bound, PropagatedBound)
+            self.bounds.append(bound)
 
-    def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
-        return _largest([bound(model, box, y_B) for bound in self.bounds])
+    def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        return _largest([bound.margins(reach, y_B) for bound in self.bounds])
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return _largest([bound.real(model, box, y_B) for bound in self.bounds])

@@ -5,15 +5,14 @@ Shapes: B batch, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from zoo.bounds.base import PropagatedBound, bounds
 from zoo.boxes import Box
-from zoo.propagation import Step, interval_margins, steps_of
-from zoo.rounding import DEPLOYED, REAL, Ends, Reading
+from zoo.propagation import Reach, interval_margins, steps_of
+from zoo.rounding import DEPLOYED, REAL, Reading
 from zoo.rules import check_certifiable
 
 
@@ -36,8 +35,8 @@ class Interval(PropagatedBound):
 
     name: ClassVar[str] = "interval"
 
-    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
-        return interval_margins(steps, box, y_B)
+    def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        return interval_margins(reach, y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return self._rigorous(model, box, y_B, REAL)
@@ -48,4 +47,4 @@ class Interval(PropagatedBound):
     def _rigorous(self, model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
         check_certifiable(model)
         ends = box.lower_BCHW, box.upper_BCHW
-        return interval_margins(steps_of(model)[0], ends, y_B, reading)
+        return interval_margins(Reach(steps_of(model)[0], ends, reading), y_B)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.bounds.base import bounds
 from zoo.bounds.stepwise import StepwiseBound, by_relaxation
-from zoo.propagation import Source, Step, lower_bounds, tightened_ends
+from zoo.propagation import Reach, Source, Step, lower_bounds, tightened_ends
 from zoo.relaxations import relaxations
 from zoo.rounding import Ends
 
@@ -29,11 +29,12 @@ class LinearBound(StepwiseBound):
     relaxation: ClassVar[str] = "adaptive"
     tight: ClassVar[bool] = False
 
-    def lower(
-        self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor, *, rigorous: bool
-    ) -> Tensor:
+    def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
+        steps, rigorous = reach.steps, reach.rigorous
         if self.tight:
-            ends = tightened_ends(steps, ends[0], self._lines(), rigorous=rigorous)
+            ends = tightened_ends(steps, reach.box, self._lines(), rigorous=rigorous)
+        else:
+            ends = reach.ends
         source = self.source(steps, ends, rows_BSK)
         return lower_bounds(steps, ends, rows_BSK, len(steps), source, rigorous=rigorous)
 

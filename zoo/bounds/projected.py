@@ -5,7 +5,6 @@ Shapes: B batch, S = K - 1 rows, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 from zoo.bounds.base import PropagatedBound, bounds
 from zoo.boxes import Box
 from zoo.errors import UsageError
-from zoo.propagation import Step, margins_by_rows, spread_margins
+from zoo.propagation import Reach, margins_by_rows, spread_margins
 from zoo.propagation.projected import project
 from zoo.relaxations import relaxations
-from zoo.rounding import Ends
 
 
 @bounds.register("cap_projected")
@@ -32,9 +30,9 @@ class CapProjected(PropagatedBound):
     sound: ClassVar[bool] = False
     num_draws: ClassVar[int] = 50
 
-    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
-        logits = project(steps, box, relaxations["same_slope"](), self.num_draws)
-        rows_BSK = margins_by_rows(y_B, logits.centre.shape[1], box[0].dtype)
+    def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        logits = project(reach.steps, reach.box, relaxations["same_slope"](), self.num_draws)
+        rows_BSK = margins_by_rows(y_B, logits.centre.shape[1], reach.box[0].dtype)
         return spread_margins(logits.least(rows_BSK), y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:

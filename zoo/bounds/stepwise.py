@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from zoo.bounds.base import Margins, PropagatedBound
 from zoo.boxes import Box, box
 from zoo.propagation import (
+    Reach,
     Source,
-    Step,
-    interval_ends,
     margins_by_rows,
     program_errors,
     spread_margins,
@@ -36,23 +35,21 @@ class StepwiseBound(PropagatedBound):
     """
 
     @abstractmethod
-    def lower(
-        self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor, *, rigorous: bool
-    ) -> Tensor:
-        """Lower bounds (B, S) of <row, logits> over the box; differentiable.
+    def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
+        """Lower bounds (B, S) of <row, logits> over the box.
 
-        Args:
-            ends: of all values by intervals, the box first.
-            rigorous: for the exact net whatever is rounded here, from ends that hold exactly.
+        Differentiable where the reach is read as NAIVE; where it is read as REAL, for the exact net
+        whatever is rounded here.
         """
 
-    def margins(self, steps: Sequence[Step], box: Ends, y_B: Tensor) -> Tensor:
-        return self._margins(steps, interval_ends(steps, box), y_B)
+    def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        rows_BSK = margins_by_rows(y_B, reach.num_classes, reach.box[0].dtype)
+        return spread_margins(self.lower(reach, rows_BSK), y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
         steps, _ = steps_of(model)
-        return self._margins(steps, interval_ends(steps, _ends(box), REAL), y_B, rigorous=True)
+        return self.margins(Reach(steps, _ends(box), REAL), y_B)
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
@@ -79,24 +76,15 @@ class StepwiseBound(PropagatedBound):
         program = box.lower_BCHW.dtype
         steps, _ = steps_of(model64)
         lower, upper = _ends(box)
-        ends = interval_ends(steps, (lower.double(), upper.double()), REAL)
-        margins_BK = self._margins(steps, ends, y_B, rigorous=True)
+        reach = Reach(steps, (lower.double(), upper.double()), REAL)
+        margins_BK = self.margins(reach, y_B)
         # On a float image each computed logit is this near the exact one.
-        error_BK = program_errors(steps, ends, program)
+        error_BK = program_errors(steps, reach.ends, program)
         error_BK = error_BK + error_BK.gather(1, y_B[:, None])
         # SOUND: 4 u for the rounding of this difference and of that sum.
         size_BK = 4 * unit_roundoff(torch.float64) * (margins_BK.abs() + error_BK)
         deployed_BK = cast_down(margins_BK - error_BK - size_BK, program)
         return margins_BK, deployed_BK.scatter(1, y_B[:, None], 0.0)
-
-    def _margins(
-        self, steps: Sequence[Step], ends: Sequence[Ends], y_B: Tensor, *, rigorous: bool = False
-    ) -> Tensor:
-        """margins_BK of the exact net, column y 0."""
-        logits_BK = ends[-1][0]
-        rows_BSK = margins_by_rows(y_B, logits_BK.shape[1], logits_BK.dtype)
-        lower_BS = self.lower(steps, ends, rows_BSK, rigorous=rigorous)
-        return spread_margins(lower_BS, y_B)
 
 
 def by_relaxation(relaxation: Relaxation) -> Source:

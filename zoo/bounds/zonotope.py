@@ -5,7 +5,6 @@ Shapes: B batch, S = K - 1 rows, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from zoo.bounds.base import bounds
 from zoo.bounds.stepwise import StepwiseBound, by_relaxation
 from zoo.errors import UsageError
-from zoo.propagation import Step, symbol_entries, zonotope_bounds
+from zoo.propagation import Reach, symbol_entries, zonotope_bounds
 from zoo.relaxations import relaxations
 from zoo.rounding import BoxPart, Ends, NewSymbols, Remainder
 
@@ -38,33 +37,40 @@ class ZonotopeBound(StepwiseBound):
     remainder: ClassVar[type[Remainder]]
     by_intervals: ClassVar[bool] = False
 
-    def lower(
-        self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor, *, rigorous: bool
-    ) -> Tensor:
+    def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
         source = by_relaxation(relaxations[self.relaxation]())
+        given = reach.ends if self.by_intervals else [reach.box]
         parts = []
-        size = self._images_at_once(steps, ends)
+        size = self._images_at_once(reach)
         for start in range(0, len(rows_BSK), size):
             part = slice(start, start + size)
-            around = [(low[part], high[part]) for low, high in ends]
+            around = [(low[part], high[part]) for low, high in given]
             found_BS = zonotope_bounds(
-                *(steps, around[0], rows_BSK[part], source, self.remainder),
+                *(reach.steps, around[0], rows_BSK[part], source, self.remainder),
                 around if self.by_intervals else None,
-                rigorous=rigorous,
+                rigorous=reach.rigorous,
             )
             parts.append(found_BS)
         return torch.cat(parts) if parts else rows_BSK.new_zeros(rows_BSK.shape[:2])
 
-    def _images_at_once(self, steps: Sequence[Step], ends: Sequence[Ends]) -> int:
-        if not len(ends[0][0]):
+    def _images_at_once(self, reach: Reach) -> int:
+        if not len(reach.box[0]):
             return 1
-        entries = symbol_entries(steps, ends, self.remainder)
+        ends = reach.ends if self.remainder.grows else self._sizes(reach)
+        entries = symbol_entries(reach.steps, ends, self.remainder)
         if entries > _LARGEST:
             raise UsageError(
                 f"bound {self.name}: one image has symbols of {entries:.2g} numbers a layer\n"
                 "  take a linear bound instead: cap has the lines of deepz; or a smaller net or eps"
             )
         return _LARGEST // max(entries, 1)
+
+    @torch.no_grad()
+    def _sizes(self, reach: Reach) -> list[Ends]:
+        """Ends of the batch's box, and of one image's values: no more is asked of them."""
+        lower_BCHW, upper_BCHW = reach.box
+        one = Reach(reach.steps, (lower_BCHW[:1], upper_BCHW[:1]))
+        return [reach.box, *one.ends[1:]]
 
 
 @bounds.register("deepz")

@@ -11,8 +11,9 @@ from typing import ClassVar, Unpack
 
 from torch import nn
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, unknown
 from zoo.layers import Normalize
+from zoo.models.narrow import INITIALISERS
 from zoo.models.net import Images, Net, bounded_by_layers, default_configs, enter_architecture
 
 
@@ -32,10 +33,20 @@ class ReLUNet(Net):
         """None: only bounds on its layers certify it."""
         return None
 
-    def build(self, layers: Mapping[str, nn.Module]) -> None:
+    def build(self, layers: Mapping[str, nn.Module], init: str = "default") -> None:
+        """Set the layers that come after the Normalize, with weights to begin with.
+
+        Raises:
+            UsageError: an initialisation of no such name.
+        """
+        if init not in INITIALISERS:
+            raise unknown(
+                "init", init, INITIALISERS, see="docs/models.md#relu-nets", error=UsageError
+            )
         self.layers = nn.Sequential()
         for name, layer in {"normalize": Normalize(self.mean, self.std), **layers}.items():
             self.layers.add_module(name, layer)
+        INITIALISERS[init](self.layers)
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class ConvNet(ReLUNet):
         geometry: which net, a name in GEOMETRIES.
         channels: of the first convolution; the others follow. Its own by default.
         width: units of the last hidden linear layer; the others follow. Its own by default.
+        init: of the weights, a name in INITIALISERS; no part of what the net is.
         images: see zoo.models.net.Images.
 
     Raises:
@@ -108,6 +120,7 @@ class ConvNet(ReLUNet):
         geometry: str,
         channels: int | None = None,
         width: int | None = None,
+        init: str = "default",
         **images: Unpack[Images],
     ):
         own = GEOMETRIES[geometry]
@@ -137,7 +150,7 @@ class ConvNet(ReLUNet):
             layers[f"linear_relu{i}"] = nn.ReLU()
             num_in = num_out
         layers[f"linear{len(own.hidden) + 1}"] = nn.Linear(num_in, self.num_classes)
-        self.build(layers)
+        self.build(layers, init)
 
     def _convs(self, own: Geometry, channels: int) -> Iterator[tuple[str, nn.Module]]:
         num_in = self.input_shape[0]

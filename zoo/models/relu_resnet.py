@@ -23,10 +23,17 @@ class ReLUResNet(ReLUNet):
     Args:
         channels: of the first convolution.
         width: units in the hidden linear layer.
+        init: of the weights, see ConvNet.
         images: see zoo.models.net.Images; sides must be multiples of 4.
     """
 
-    def __init__(self, channels: int = 16, width: int = 1000, **images: Unpack[Images]):
+    def __init__(
+        self,
+        channels: int = 16,
+        width: int = 1000,
+        init: str = "default",
+        **images: Unpack[Images],
+    ):
         super().__init__({"channels": channels, "width": width}, **images)
         in_chans, side, _ = self.input_shape
         if side % 4:
@@ -44,7 +51,7 @@ class ReLUResNet(ReLUNet):
         layers["linear1"] = nn.Linear(num_in * (side // 4) ** 2, width)
         layers["linear_relu"] = nn.ReLU()
         layers["linear2"] = nn.Linear(width, self.num_classes)
-        self.build(layers)
+        self.build(layers, init)
 
 
 def _block(num_in: int, num_out: int, *, halves: bool) -> Residual:

@@ -21,7 +21,10 @@ Knobs = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Loss:
-    """A scalar to minimise, and the logits_BK of the clean batch that it was computed from."""
+    """A scalar to minimise, and the logits_BK of the clean batch.
+
+    These have no graph where the scalar is no function of them.
+    """
 
     loss: Tensor
     logits_BK: Tensor

@@ -24,7 +24,7 @@ def read_head(model: nn.Module, x_BCHW: Tensor, y_B: Tensor, eps: float) -> tupl
     Raises:
         UsageError: a model without features and a head.
     """
-    from zoo.propagation import interval_margins, steps_of
+    from zoo.propagation import Reach, interval_margins, steps_of
 
     features, head, lipschitz = (getattr(model, name, None) for name in _PARTS)
     if features is None or head is None or lipschitz is None:
@@ -35,4 +35,5 @@ def read_head(model: nn.Module, x_BCHW: Tensor, y_B: Tensor, eps: float) -> tupl
     z_BF, radius = features(x_BCHW), lipschitz * eps
     steps, logits_BK = steps_of(head, z_BF)
     assert logits_BK is not None
-    return logits_BK, interval_margins(steps, (z_BF - radius, z_BF + radius), y_B)
+    reach = Reach(steps, (z_BF - radius, z_BF + radius))
+    return logits_BK, interval_margins(reach, y_B)

@@ -13,21 +13,26 @@ from zoo.propagation.backward import (
 )
 from zoo.propagation.drift import program_errors
 from zoo.propagation.ends import interval_ends
-from zoo.propagation.margins import interval_margins
-from zoo.propagation.steps import Step, steps_of
+from zoo.propagation.margins import interval_margins, margin_ends
+from zoo.propagation.reach import Reach
+from zoo.propagation.steps import Step, run, steps_of, takes_batch_statistics
 from zoo.propagation.zonotope import symbol_entries, zonotope_bounds, zonotopes
 
 __all__ = [
+    "Reach",
     "Source",
     "Step",
     "interval_ends",
     "interval_margins",
     "lower_bounds",
+    "margin_ends",
     "margins_by_rows",
     "program_errors",
+    "run",
     "spread_margins",
     "steps_of",
     "symbol_entries",
+    "takes_batch_statistics",
     "tightened_ends",
     "zonotope_bounds",
     "zonotopes",

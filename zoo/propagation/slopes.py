@@ -46,6 +46,8 @@ def one_sign_step(loss: Callable[[Alphas], Tensor], start: Alphas) -> Alphas:
     Args:
         loss: a scalar that is to fall.
     """
+    if not start:  # a net without ReLUs
+        return {}
     with torch.enable_grad():
         leaves = {i: alpha.detach().requires_grad_() for i, alpha in start.items()}
         gradients = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
@@ -65,6 +67,8 @@ def best_of_many_steps(
     Args:
         bound: (B, S), of slopes (B, S, ...).
     """
+    if not start:
+        return {}
     with torch.enable_grad():
         alphas = {i: alpha.detach().requires_grad_() for i, alpha in start.items()}
         found_BS = bound(alphas)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.rounding import Affine, Ends, Reading
 from zoo.rules import interval
@@ -73,3 +74,18 @@ def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[list[Step], Ten
     last = add(model, [0])
     assert last == len(steps), "the last step makes the logits"
     return steps, values[-1]
+
+
+def takes_batch_statistics(model: nn.Module) -> bool:
+    """Whether bounds on the net need a clean batch: a BatchNorm has its statistics, not its own."""
+    norms = (layer for layer in model.modules() if isinstance(layer, _BatchNorm))
+    return any(norm.training or norm.running_mean is None for norm in norms)
+
+
+def run(steps: Sequence[Step], x: Tensor) -> Tensor:
+    """The last value that the steps make of images, by their affine forms where they have one."""
+    values = [x]
+    for step in steps:
+        taken = [values[i] for i in step.inputs]
+        values.append(step.layer(*taken) if step.affine is None else step.affine.centre(*taken))
+    return values[-1]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SerializeAsAny,
@@ -17,10 +17,11 @@ from pydantic import (
 from zoo.architectures import check_architecture, check_values
 from zoo.data.names import check_data_name
 from zoo.eps import format_eps
-from zoo.fields import BoundName, EpsField, Number, Strict
+from zoo.fields import BoundName, EpsField, Number, Strict, by_name
 from zoo.names import is_name, parse_name
 from zoo.objectives import Objective, objectives
 from zoo.schedules import Constant, Schedule
+from zoo.terms import Term, terms
 
 
 class ModelSpec(BaseModel):
@@ -50,6 +51,7 @@ class Optimizer(Strict):
         fused: take torch's fused step, where the optimiser has one: other bits than without, in a
             quarter of the time, which counts in small batches.
         objective_lr: learning rate of the objective's own parameters, as a share of the schedule's.
+        clip_norm: gradients whose l_2 norm, over all parameters, is larger are scaled down to it.
     """
 
     name: str = "adam"
@@ -59,6 +61,7 @@ class Optimizer(Strict):
     lp_decay: Annotated[Number, Field(ge=0)] = 0.0
     objective_lr: Annotated[Number, Field(ge=0)] = 1.0
     fused: bool = False
+    clip_norm: Annotated[Number, Field(gt=0)] | None = None
 
 
 class Teaching(Strict):
@@ -78,8 +81,12 @@ class Teaching(Strict):
 class Schedules(Strict):
     """Functions of progress; eps is the training eps in pixel units, p the exponent of the net.
 
-    kappa is the weight of what is certified against the clean loss.
+    kappa is the weight of what is certified against the clean loss. Terms of an objective may name
+    further ones.
     """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Schedule]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     lr: Schedule
     eps: Schedule
@@ -88,10 +95,21 @@ class Schedules(Strict):
     kappa: Schedule | None = None
     distill: Schedule | None = None
 
+    @property
+    def given(self) -> Mapping[str, Schedule]:
+        """Those that the recipe has, by name."""
+        known = {name: getattr(self, name) for name in type(self).model_fields}
+        present = {name: each for name, each in known.items() if each is not None}
+        return {**present, **self.further}
+
+    @property
+    def further(self) -> Mapping[str, Schedule]:
+        """Those of names that only a term knows."""
+        return self.__pydantic_extra__
+
     def at(self, t: float) -> dict[str, float]:
         """Value of each schedule at progress t."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: schedule(t) for name, schedule in given.items() if schedule is not None}
+        return {name: schedule(t) for name, schedule in self.given.items()}
 
 
 class AffineRange(Strict):
@@ -109,15 +127,6 @@ class Augmentation(Strict):
     affine: AffineRange = AffineRange()
     pad: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
-
-
-def _objective(value: Any) -> Any:
-    """The registered objective that a mapping names."""
-    if isinstance(value, Objective) or not isinstance(value, dict):
-        return value
-    if "name" not in value:
-        raise ValueError(f"needs a name, one of {', '.join(objectives)}")
-    return objectives[str(value["name"])].model_validate(value)
 
 
 class Recipe(Strict):
@@ -149,7 +158,7 @@ class Recipe(Strict):
     eps: EpsField
     model: ModelSpec
     bound: BoundName = "lipschitz"
-    objective: SerializeAsAny[Annotated[Objective, BeforeValidator(_objective)]]
+    objective: SerializeAsAny[Annotated[Objective, by_name(objectives)]]
     optimizer: Optimizer = Optimizer()
     schedules: Schedules
     epochs: Annotated[int, Field(ge=1)]
@@ -181,11 +190,12 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        missing = sorted(
-            knob for knob in self.objective.knobs if getattr(self.schedules, knob, None) is None
-        )
-        if missing:
+        read, given = self.objective.knobs, self.schedules.given
+        if missing := sorted(read - given.keys()):
             raise ValueError(f"the objective reads schedules that are not given: {missing}")
+        # A name that is misspelt would pass for a further one.
+        if unread := sorted(self.schedules.further.keys() - read):
+            raise ValueError(f"the objective reads no schedules of these names: {unread}")
         if (self.teacher is None) != (self.schedules.distill is None):
             raise ValueError("teacher and its weight, schedules.distill, come together")
         if self.select == "best" and self.train_on != "train":
@@ -204,6 +214,8 @@ def known_keys(path: tuple[str | int, ...]) -> list[str]:
     """Keys that a recipe knows at a place, for suggestions; [] where there is no fixed set."""
     models: list[type[BaseModel]] = [Recipe]
     for part in path:
+        if isinstance(part, int):  # an entry of a list
+            continue
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         named = [model for model in models if _kind(model) == (part,)]
         models = named or [model for field in fields for model in _models(field.annotation)]
@@ -217,8 +229,9 @@ def _kind(model: type[BaseModel]) -> tuple[Any, ...]:
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     """The models that a field can hold."""
-    if annotation is Objective:
-        return [objectives[name] for name in objectives]
+    for base, registry in ((Objective, objectives), (Term, terms)):
+        if annotation is base:
+            return [registry[name] for name in registry]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]

@@ -39,6 +39,9 @@ class Step(nn.Module):
         result = self.objective(self.model, x_BCHW, y_B, knobs, own)
         loss = result.loss
         if self.teacher is not None:
-            scaled_BK = own["distill_scale"] * result.logits_BK
+            logits_BK = result.logits_BK
+            if not logits_BK.requires_grad:  # the objective had no use for their graph
+                logits_BK = self.model(x_BCHW)
+            scaled_BK = own["distill_scale"] * logits_BK
             loss = loss + knobs["distill"] * self.teacher.loss(x_BCHW, scaled_BK)
         return loss, (result.logits_BK.argmax(1) == y_B).sum()

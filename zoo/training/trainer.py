@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from zoo.data.pixels import Pixels
 from zoo.errors import Interrupted, ZooError
@@ -146,6 +147,8 @@ class Trainer:
     def _update(self) -> None:
         """Take the step that the gradients say."""
         state = self.state
+        if self.recipe.optimizer.clip_norm is not None:
+            clip_grad_norm_(state.module.parameters(), self.recipe.optimizer.clip_norm)
         if self.recipe.optimizer.lp_decay:
             lr = self.batches.knobs(state.step)["lr"]
             lp_decay_(state.module.model, lr * self.recipe.optimizer.lp_decay)

@@ -12,8 +12,8 @@ HUNTS = ("guards",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    margins = importlib.import_module("zoo.propagation.margins")
-    original = margins.interval_ends
+    reach = importlib.import_module("zoo.propagation.reach")
+    original = reach.interval_ends
 
     def planted(*arguments):
         pairs = [(lower, upper, (lower + upper) / 2) for lower, upper in original(*arguments)]
@@ -21,5 +21,6 @@ def plant(patch: pytest.MonkeyPatch) -> None:
             (torch.minimum(lower, mean), torch.maximum(upper, mean)) for lower, upper, mean in pairs
         ]
 
-    patch.setattr(margins, "interval_ends", planted)
+    patch.setattr(reach, "interval_ends", planted)
+    margins = importlib.import_module("zoo.propagation.margins")
     patch.setattr(margins, "_check_order", lambda ends: None)

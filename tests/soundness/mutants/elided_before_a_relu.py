@@ -6,17 +6,17 @@ import pytest
 from torch import nn
 
 from soundness.planting import everywhere
-from zoo.propagation import interval_margins
-from zoo.rounding import NAIVE
+from zoo.propagation import Reach, interval_margins
 
 PITFALL = None
 HUNTS = ("heads",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    def planted(steps, box, y_B, reading=NAIVE):
+    def planted(reach, y_B):
+        steps = reach.steps
         if len(steps) > 1 and type(steps[-1].layer) is nn.ReLU:
-            steps = steps[:-1]
-        return interval_margins(steps, box, y_B, reading)
+            reach = Reach(steps[:-1], reach.box, reach.reading)
+        return interval_margins(reach, y_B)
 
     everywhere(patch, interval_margins, planted)
