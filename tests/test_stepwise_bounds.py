@@ -14,7 +14,8 @@ import torch
 from soundness.nets import RELAXED, RELAXED_ALIKE, predictions, random_images, random_net
 from torch import Tensor, nn
 
-from zoo.bounds import Bound, PropagatedBound, bounds
+from zoo.bounds import Bound, PropagatedBound, base, bounds
+from zoo.bounds.base import Margins
 from zoo.bounds.best import Best
 from zoo.bounds.stepwise import StepwiseBound
 from zoo.boxes import box
@@ -70,6 +71,32 @@ def test_a_sweep_gives_the_three_readings_at_each_eps(name):
         torch.testing.assert_close(margins.deployed_BK, wanted[2], rtol=0, atol=1e-5)
         assert (margins.deployed_BK <= margins.real_BK).all()
     assert (found[1].real_BK <= found[0].real_BK).all()
+
+
+@pytest.mark.parametrize("name", ["interval", "crown_ibp", "cap", "hbox", "best"])
+def test_a_sweep_in_parts_is_one_over_the_batch(name, monkeypatch):
+    net, x_BCHW = random_net("relu", 3), random_images(3, 7)
+    wide, y_B = random_net("relu", 3).double(), predictions(net, x_BCHW)
+    sizes: list[int] = []
+
+    def swept(cached: int) -> Margins:
+        monkeypatch.setattr(base, "_CACHED", cached)
+        with torch.no_grad():
+            (found,) = bounds[name]().sweep(net, wide, x_BCHW, y_B, [Fraction(1, 9)], True)
+        return found
+
+    whole = swept(2**19)
+    original = PropagatedBound._images_at_once
+
+    def counted(self, model, x_BCHW):
+        sizes.append(original(self, model, x_BCHW))
+        return sizes[-1]
+
+    monkeypatch.setattr(PropagatedBound, "_images_at_once", counted)
+    parts = swept(100)
+    assert sizes and all(1 <= size < 7 for size in sizes)
+    for field in ("naive_BK", "real_BK", "deployed_BK"):
+        torch.testing.assert_close(getattr(parts, field), getattr(whole, field), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["crown_ibp", "deepz", "best"])

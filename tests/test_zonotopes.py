@@ -282,9 +282,9 @@ def test_large_batches_are_taken_in_parts(monkeypatch):
     within = box(x_BCHW, 0.1)
     whole_BK = bounds["deepz"]()(net, within, y_B)
     asked = []
-    at_once = ZonotopeBound._images_at_once
+    at_once = ZonotopeBound._part_size
     monkeypatch.setattr(
-        ZonotopeBound, "_images_at_once", lambda *args: asked.append(at_once(*args)) or asked[-1]
+        ZonotopeBound, "_part_size", lambda *args: asked.append(at_once(*args)) or asked[-1]
     )
     monkeypatch.setattr(zoo.bounds.zonotope, "_LARGEST", 1500)
     torch.testing.assert_close(bounds["deepz"]()(net, within, y_B), whole_BK)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from zoo.boxes import Box, box
@@ -58,6 +59,27 @@ class Bound(ABC):
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         """Rigorous margins_BK of the program that model runs, in the dtype it runs in."""
 
+    def at(
+        self,
+        model: nn.Module,
+        model64: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        eps: Fraction,
+        clip: bool,
+    ) -> Margins:
+        """Margins at one eps.
+
+        Args:
+            model, model64: the deployed model, and its weights in float64.
+        """
+        small, large = box(x_BCHW, eps, clip), box(x_BCHW.double(), eps, clip)
+        return Margins(
+            self(model, small, y_B),
+            self.real(model64, large, y_B),
+            self.deployed(model, small, y_B),
+        )
+
     def sweep(
         self,
         model: nn.Module,
@@ -67,24 +89,20 @@ class Bound(ABC):
         radii: Sequence[Fraction],
         clip: bool,
     ) -> Iterator[Margins]:
-        """Margins at each eps; a bound that has them in closed form overrides this.
-
-        Args:
-            model, model64: the deployed model, and its weights in float64.
-        """
+        """Margins at each eps; a bound that has them in closed form overrides this."""
         for eps in radii:
-            small, large = box(x_BCHW, eps, clip), box(x_BCHW.double(), eps, clip)
-            yield Margins(
-                self(model, small, y_B),
-                self.real(model64, large, y_B),
-                self.deployed(model, small, y_B),
-            )
+            yield self.at(model, model64, x_BCHW, y_B, eps, clip)
+
+
+# Numbers of one value that a CPU's second-level cache keeps, more or less.
+_CACHED = 2**19
 
 
 class PropagatedBound(Bound):
     """A bound that goes along a net's steps.
 
-    In train mode a BatchNorm has the statistics of the box's centre, and counts them.
+    In train mode a BatchNorm has the statistics of the box's centre, and counts them. A sweep takes
+    a batch in parts that a CPU's cache holds: half the time of one that goes to memory.
     """
 
     @abstractmethod
@@ -97,6 +115,38 @@ class PropagatedBound(Bound):
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         steps, _ = steps_of(model, box.x_BCHW if model.training else None)
         return self.margins(Reach(steps, (box.lower_BCHW, box.upper_BCHW)), y_B)
+
+    def forms(self, reach: Reach) -> int:
+        """How many numbers it carries along for each entry of a value of one image."""
+        return reach.num_classes - 1
+
+    def sweep(
+        self,
+        model: nn.Module,
+        model64: nn.Module,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        radii: Sequence[Fraction],
+        clip: bool,
+    ) -> Iterator[Margins]:
+        size = self._images_at_once(model, x_BCHW)
+        for eps in radii:
+            parts = [
+                self.at(model, model64, x_bCHW, y_b, eps, clip)
+                for x_bCHW, y_b in zip(x_BCHW.split(size), y_B.split(size), strict=True)
+            ]
+            yield Margins(
+                torch.cat([part.naive_BK for part in parts]),
+                torch.cat([part.real_BK for part in parts]),
+                torch.cat([part.deployed_BK for part in parts]),
+            )
+
+    def _images_at_once(self, model: nn.Module, x_BCHW: Tensor) -> int:
+        if x_BCHW.device.type != "cpu" or not len(x_BCHW):
+            return max(1, len(x_BCHW))
+        one = Reach(steps_of(model)[0], (x_BCHW[:1], x_BCHW[:1]))
+        largest = max(lower.numel() for lower, _ in one.ends)
+        return max(1, _CACHED // (self.forms(one) * largest))
 
 
 bounds: Registry[type[Bound]] = Registry("bound", "zoo.bounds", see="zoo certify --help")

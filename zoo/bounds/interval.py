@@ -38,6 +38,9 @@ class Interval(PropagatedBound):
     def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
         return interval_margins(reach, y_B)
 
+    def forms(self, reach: Reach) -> int:
+        return 2  # its ends
+
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return self._rigorous(model, box, y_B, REAL)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import torch
@@ -55,18 +54,17 @@ class StepwiseBound(PropagatedBound):
         check_certifiable(model)
         return self._rigorous(copy.deepcopy(model).double(), box, y_B)[1]
 
-    def sweep(
+    def at(
         self,
         model: nn.Module,
         model64: nn.Module,
         x_BCHW: Tensor,
         y_B: Tensor,
-        radii: Sequence[Fraction],
+        eps: Fraction,
         clip: bool,
-    ) -> Iterator[Margins]:
-        for eps in radii:
-            around = box(x_BCHW, eps, clip)
-            yield Margins(self(model, around, y_B), *self._rigorous(model64, around, y_B))
+    ) -> Margins:
+        around = box(x_BCHW, eps, clip)
+        return Margins(self(model, around, y_B), *self._rigorous(model64, around, y_B))
 
     def _rigorous(self, model64: nn.Module, box: Box, y_B: Tensor) -> tuple[Tensor, Tensor]:
         """Margins of the exact net and of the program that runs in the box's dtype, in one pass.

@@ -41,7 +41,7 @@ class ZonotopeBound(StepwiseBound):
         source = by_relaxation(relaxations[self.relaxation]())
         given = reach.ends if self.by_intervals else [reach.box]
         parts = []
-        size = self._images_at_once(reach)
+        size = self._part_size(reach)
         for start in range(0, len(rows_BSK), size):
             part = slice(start, start + size)
             around = [(low[part], high[part]) for low, high in given]
@@ -53,7 +53,10 @@ class ZonotopeBound(StepwiseBound):
             parts.append(found_BS)
         return torch.cat(parts) if parts else rows_BSK.new_zeros(rows_BSK.shape[:2])
 
-    def _images_at_once(self, reach: Reach) -> int:
+    def forms(self, reach: Reach) -> int:
+        return reach.box[0][0].numel()  # a symbol for each pixel, and more may come
+
+    def _part_size(self, reach: Reach) -> int:
         if not len(reach.box[0]):
             return 1
         ends = reach.ends if self.remainder.grows else self._sizes(reach)

@@ -82,7 +82,7 @@ def margins_by_rows(y_B: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor
     one_KK = torch.eye(num_classes, dtype=dtype, device=y_B.device)
     rows_BKK = one_KK[y_B][:, None] - one_KK
     others_BK = torch.arange(num_classes, device=y_B.device) != y_B[:, None]
-    return rearrange(rows_BKK[others_BK], "(b k) c -> b k c", b=len(y_B))
+    return rearrange(rows_BKK[others_BK], "(b k) c -> b k c", k=num_classes - 1)
 
 
 def spread_margins(lower_BS: Tensor, y_B: Tensor) -> Tensor:
