@@ -24,7 +24,7 @@ soundness: .venv/developing
 	$(BIN)/python -m pytest tests/soundness tests/hostile --full -q
 
 kernels: .venv/developing
-	$(BIN)/python -m pytest tests/test_benchmarks.py tests/test_native_ops.py tests/test_native_errors.py tests/test_native_build.py --full -q
+	$(BIN)/python -m pytest tests/test_benchmarks.py tests/test_native_ops.py tests/test_native_errors.py tests/test_line_ops.py tests/test_native_build.py --full -q
 
 bench: .venv/installed
 	@$(BIN)/python benchmarks/ops.py

@@ -1,8 +1,9 @@
-"""Distance ops: what an l_inf-distance net computes, as torch.library ops with a torch reference.
+"""Ops with native kernels behind a torch reference, which change speed only, never the contract.
 
-Native kernels are added behind the same ops and change speed only, never the contract:
-p = inf is exact (one rounded subtraction, then a maximum), ties go to the lowest index, NaN in
-gives NaN out, and memory does not grow with B * I * O.
+Distances are what an l_inf-distance net computes: p = inf is exact (one rounded subtraction, then
+a maximum), ties go to the lowest index, NaN in gives NaN out, and memory does not grow with
+B * I * O. Lines around ReLUs, and linear forms through them, are where bounds on other nets spend
+their time.
 """
 
 from zoo.ops.linf_dist import linf_dist, linf_dist_argmax
