@@ -36,6 +36,9 @@ FAMILIES = {
     "sortnet_hybrid3": ({"width": 16, "head_width": 12, "k": 4}, "interval", "0.01"),
     "sortnet_crops5": ({"width": 12, "head_width": 8, "k": 3}, "interval", "0.003"),
     "group_sort_mlp3": ({"width": 32}, "lipschitz", "0.02"),
+    "cnn3": ({"channels": 4}, "interval", "0.005"),
+    "cnn7_bn": ({"channels": 2, "width": 16}, "interval", "0.0005"),
+    "cap_resnet": ({"channels": 2, "width": 16}, "interval", "0.0005"),
 }
 
 

@@ -97,6 +97,12 @@ def test_other_data_and_other_claims_are_refused(copy, tmp_path):
     assert "certificates.csv" in check(write(copy, certificates_sha256="0"), code=1)
 
 
+def test_a_bound_that_is_not_proved_here_is_refused(copy):
+    assert "no proof by crown here: lipschitz, interval only" in check(
+        write(copy, bound="crown"), code=1
+    )
+
+
 def damaged() -> dict[str, bytes]:
     one = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     far = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}

@@ -54,9 +54,9 @@ def with_tensors(folder: Path, change: Callable[[Tensors], None]) -> Path:
 
 def test_every_family_is_published_here(folders):
     published = {re.sub(r"\d+$", "", name.partition(".")[0]) for name in folders}
-    # Nets of ReLUs are not published yet, nor known to the checker.
-    others = {re.sub(r"\d+$", "", arch) for arch in (*GEOMETRIES, "cap_resnet")}
-    assert published == {re.sub(r"\d+$", "", arch) for arch in architectures()} - others
+    # Of plain ReLU nets one stands for all, and one for those with BatchNorm.
+    alike = {re.sub(r"\d+$", "", arch) for arch in GEOMETRIES} - {"cnn", "cnn7_bn"}
+    assert published == {re.sub(r"\d+$", "", arch) for arch in architectures()} - alike
 
 
 def test_the_checker_agrees_on_every_image_of_every_family(folders):
@@ -76,8 +76,8 @@ def test_margins_are_those_of_the_package(folders):
         card = reading.read_folder(folder, Path())
         _, a, b, _, _ = checking.verdicts(card, 360, 0)
         margin = card["rows"]["margin"].astype(float)
-        assert np.abs(a - margin).max() < 1e-4, name
-        assert (b > margin - 1e-6).all(), name  # by the box, whatever the bound
+        assert np.abs(np.minimum(a, b) - margin).max() < 2e-4, name
+        assert (b > margin - 1e-5).all(), name  # by the box, whatever the bound
 
 
 def test_a_flipped_verdict_is_found_in_every_family(folders, tmp_path):

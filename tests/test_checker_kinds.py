@@ -33,6 +33,7 @@ from zoo.layers import (
     Negate,
     Normalize,
     PrunedLinfDistLinear,
+    Residual,
     Shift,
     SortDistLinear,
 )
@@ -79,9 +80,13 @@ BUILD = {
     "local_max": lambda: [LocalMax(2)],
     "local_min": lambda: [LocalMin(2)],
     "channels": lambda: [Channels(1, 0)],
+    "max_pool": lambda: [nn.MaxPool2d(2, 1, 1)],
+    "avg_pool": lambda: [nn.AvgPool2d(3, 2, 1)],
+    "batch_norm": lambda: [nn.BatchNorm2d(2), nn.Flatten(), nn.BatchNorm1d(NUM_IN)],
+    "add": lambda: [Residual(Normalize([0.1, 0.7], 0.3), Negate())],
     "concat": lambda: [Concat([nn.Flatten(), nn.Sequential(HalfSum(3), nn.Flatten())])],
 }
-SUMS = ("linear", "conv2d", "tanh")
+SUMS = ("linear", "conv2d", "tanh", "avg_pool", "batch_norm")
 
 
 @torch.no_grad()
@@ -94,6 +99,10 @@ def build(kind: str) -> nn.Sequential:
     for layer in net:
         if isinstance(layer, LpDistConv2d):
             layer.pad_value_C.uniform_()
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.1, 2)
+            layer.weight.normal_()
     return net
 
 
@@ -154,7 +163,7 @@ def test_no_real_image_of_a_box_leaves_the_ends(kind, radius):
     net, (x_2BCHW, points) = build(kind), box_and_points(radius, 8)
     f_N = exact.forward(net, oracles.exactly(points))
     low, high = ends(net, x_2BCHW, np.float64)
-    if kind == "tanh":
+    if kind in ("tanh", "batch_norm"):
         assert (low <= f_N).all() and (f_N <= high).all()
         return
     least, most = ends(net, x_2BCHW, Fraction)

@@ -10,8 +10,9 @@ layer_kinds.py says what layers make of a box, enclosures.py how rounding is acc
 
 Where each layer rounds in one fixed way, verdicts on a must agree, and each b must be proved; a is
 decided in exact fractions near the border and for `--exact` images. Nets with sums (linear, conv2d,
-tanh) must prove what they claim, to 1e-9 of their logits ("within rounding"). Not checked: naive,
-margin, radius, slack, nor who is falsified or unknown, save that B proves no falsified image.
+tanh, batch_norm, avg_pool) must prove what they claim, to 1e-9 of their logits ("within rounding").
+Not checked: naive, margin, radius, slack, nor who is falsified or unknown, save that B proves no
+falsified image.
 
 Shapes: B batch, C/H/W image, K classes, V values of a byte, 2 ends of a box (1 of a point).
 """
@@ -24,10 +25,11 @@ from pathlib import Path
 
 import numpy as np
 from enclosures import differences_of_linear, numbers
-from layer_kinds import SUMS, options, run
+from layer_kinds import INEXACT, SUMS, options, run
 from numpy.testing import assert_ as require
 from weight_folder import read, read_folder
 
+PROOFS = {"lipschitz": False, "interval": True}  # whether a box goes through all layers
 NEAR = 1e-9  # this share of its logits is next to nothing beside a margin
 
 
@@ -70,7 +72,9 @@ def gain(layers, tensors):
             norm = max(sum(map(Fraction, row)) for row in rows)
             require(norm <= 1, f"{layer['name']}: a row has norm {float(norm)!r}, above 1")
         elif "branches" in layer:
-            total *= max(gain(branch, tensors) for branch in layer["branches"])
+            gains = [gain(branch, tensors) for branch in layer["branches"]]
+            total *= sum(gains) if layer["kind"] == "add" else max(gains)
+        require(layer["kind"] != "batch_norm", "batch_norm has no gain here")
     return total
 
 
@@ -101,7 +105,8 @@ def smallest(card, i, kind, eps, loss=Fraction(0)):
 def verdicts(card, n, exact):
     """Of the first n images: the class (-1 where logits may tie), a, b, and what of them is within
     rounding; how many a are exact."""
-    sums, box = card["kinds"] & SUMS, {"interval": True, "lipschitz": False}[card["bound"]]
+    require(card["bound"] in PROOFS, f"no proof by {card['bound']} here: {', '.join(PROOFS)} only")
+    sums, box = card["kinds"] & SUMS, PROOFS[card["bound"]]
     constant = None if box else gain(card["layers"], card["tensors"])
     real = (card["eps"],) if box else (0, 2 * constant * card["eps"])
     found = []
@@ -117,7 +122,7 @@ def verdicts(card, n, exact):
     pred, a, b, near = map(np.concatenate, zip(*found, strict=True))
     even = np.argsort(np.where(a > 0, a, np.inf))[np.linspace(0, n - 1, exact, dtype=int)]
     i = np.unique([*even, *([] if sums else np.flatnonzero(abs(a) < near))]).astype(int)
-    i = i[: 0 if "tanh" in card["kinds"] else None]  # it has no exact value
+    i = i[: 0 if card["kinds"] & INEXACT else None]
     if len(i):
         a[i] = smallest(card, i, Fraction, *real)
     return pred, a, b, near * bool(sums), len(i)

@@ -83,8 +83,9 @@ def in_float64(*arrays):
     return [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
 
 
-def linear(x_2BI, weight, bias=0):
-    wide, n = in_float64(x_2BI, weight, bias), weight.shape[1]
+def linear(x_2BI, weight, bias=0, more=0):
+    """Ends of W x + b; more: roundings beyond those of its sums."""
+    wide, n = in_float64(x_2BI, weight, bias), weight.shape[1] + more
     low, high = affine(*wide, n)
     if x_2BI.dtype == np.float32:
         error = program_error(*wide, n)

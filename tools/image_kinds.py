@@ -1,4 +1,4 @@
-"""What kinds of layers make of images that pick pixels, compare them, or add two of them.
+"""What kinds of layers make of images that pick pixels, compare them, or add some of them.
 
 Ends, and what they enclose, as in layer_kinds.py. Shapes: 2 ends, B batch, C/H/W image, I inputs of
 a kernel, R rows: one for each place of a kernel.
@@ -7,20 +7,47 @@ a kernel, R rows: one for each place of a kernel.
 from fractions import Fraction
 
 import numpy as np
-from enclosures import rounded_once
+from enclosures import linear, rounded_once
 from numpy.testing import assert_ as require
+
+
+def framed(x_2BCHW, padding, border):
+    """The image in a frame of pixels of one value."""
+    height, width = x_2BCHW.shape[3:]
+    made = np.pad(x_2BCHW, [(0, 0)] * 3 + [(padding, padding)] * 2)
+    made[:] = border
+    made[:, :, :, padding : padding + height, padding : padding + width] = x_2BCHW
+    return made
 
 
 def patches(x_2BCHW, size, stride, padding=0, border=Fraction(0)):
     """What a kernel sees at each place, x_2RI, row by row; and the places, ends x B x H' x W'."""
     require(size[0] == x_2BCHW.shape[2], "a kernel of another number of channels")
-    height, width = x_2BCHW.shape[3:]
-    framed = np.pad(x_2BCHW, [(0, 0)] * 3 + [(padding, padding)] * 2)
-    framed[:] = border
-    framed[:, :, :, padding : padding + height, padding : padding + width] = x_2BCHW
-    seen = np.lib.stride_tricks.sliding_window_view(framed, size, (2, 3, 4))
+    whole = framed(x_2BCHW, padding, border)
+    seen = np.lib.stride_tricks.sliding_window_view(whole, size, (2, 3, 4))
     seen = seen[:, :, 0, ::stride, ::stride]
     return seen.reshape(len(seen), -1, np.prod(size)), seen.shape[:4]
+
+
+def windows(x_2BCHW, size, stride, padding, border):
+    """The pixels of each channel in each window, in a last dimension."""
+    whole = framed(x_2BCHW, padding, border)
+    seen = np.lib.stride_tricks.sliding_window_view(whole, (size, size), (3, 4))
+    seen = seen[:, :, :, ::stride, ::stride]
+    return seen.reshape(*seen.shape[:5], size * size)
+
+
+def max_pool(x_2BCHW, size, stride, padding):
+    return windows(x_2BCHW, size, stride, padding, -np.inf).max(-1)
+
+
+def avg_pool(x_2BCHW, size, stride, padding):
+    """The mean of each window; zeros of the frame count."""
+    seen, n = windows(x_2BCHW, size, stride, padding, Fraction(0)), size * size
+    share = Fraction(1, n) if x_2BCHW.dtype.hasobject else 1 / n
+    # SOUND: more than a sum's roundings: that of the share, and of a product or a division by n.
+    y_2RO = linear(seen.reshape(len(seen), -1, n), np.full((1, n), share), more=2)
+    return y_2RO.reshape(-1, *seen.shape[1:5])
 
 
 def center_crop(x_2BCHW, size):

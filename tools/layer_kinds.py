@@ -14,12 +14,14 @@ from itertools import pairwise
 import numpy as np
 from enclosures import TINY, U32, U64, linear, outward, rounded_once
 from image_kinds import (
+    avg_pool,
     center_crop,
     crops,
     half_difference,
     half_sum,
     local_max,
     local_min,
+    max_pool,
     patches,
     shift,
 )
@@ -101,6 +103,22 @@ def normalize(x_2BCHW, mean_C, std):
     return rounded_once(rounded_once(x_2BCHW - mean_C[:, None, None]) / std)
 
 
+def batch_norm(x, weight, bias, running_mean, running_var, num_batches_tracked=0, *, eps):
+    """(x - mean) / sqrt(var + eps) * weight + bias, in whatever order; channels come third."""
+    require(not x.dtype.hasobject, "batch_norm has no fractions")
+    require((running_var >= 0).all() and eps > 0, "var >= 0 and eps > 0")
+    per_channel = (-1, *[1] * (x.ndim - 3))
+    tensors = (weight, bias, running_mean, running_var)
+    w, b, mean, var = (t.astype(np.float64).reshape(per_channel) for t in tensors)
+    wide, scale = x.astype(np.float64), w / np.sqrt(var + eps)
+    mu, r = (wide[0] + wide[-1]) / 2, (wide[-1] - wide[0]) / 2
+    middle, total = scale * (mu - mean) + b, abs(scale) * (abs(wide).max(0) + abs(mean)) + abs(b)
+    # SOUND: the program rounds 12 times at most, and each time by a share of no more than total.
+    units = 16 * U64 + (12 * U32 if x.dtype == np.float32 else 0)
+    slack = abs(scale) * r + 1.01 * units * total + 26 * TINY
+    return outward(middle - slack, middle + slack, x.dtype)
+
+
 # ------------------------------------------------------------------------------------ other numbers
 
 
@@ -139,13 +157,16 @@ KINDS = {
     "channels": lambda x, picked: x[:, :, picked],
     "concat": lambda parts: np.concatenate(parts, 2),
     "relu": lambda x: np.maximum(x, 0),
+    "add": lambda parts: reduce(lambda a, b: rounded_once(a + b), parts),
     "negate": lambda x: -x[::-1],
 }
 FUNCTIONS = linf_dist, pruned_linf_dist, sort_dist, linf_dist_conv2d, linear, conv2d, normalize
 FUNCTIONS += center_crop, shift, crops, half_sum, half_difference, local_max, local_min
-FUNCTIONS += max_min, tanh, average
+FUNCTIONS += max_min, tanh, average, max_pool, avg_pool, batch_norm
 KINDS |= {function.__name__: function for function in FUNCTIONS}
-SUMS = {"linear", "conv2d", "tanh"}  # other machines may give other last bits
+# Other machines may give other last bits, and of some there are no exact values.
+SUMS = {"linear", "conv2d", "tanh", "avg_pool", "batch_norm"}
+INEXACT = {"tanh", "batch_norm"}
 
 
 def options(layer, tensors):

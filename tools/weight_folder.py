@@ -24,7 +24,7 @@ def read(path, sha256=None):
 
 def read_tensors(data):
     """{layer: {name: tensor}} of a safetensors file: 8 bytes of length, JSON header, raw data."""
-    dtypes = {"F32": "<f4", "U16": "<u2", "I32": "<i4"}
+    dtypes = {"F32": "<f4", "U16": "<u2", "I32": "<i4", "I64": "<i8"}
     size = 8 + int.from_bytes(data[:8], "little")
     header, body, tensors, end = json.loads(data[8:size]), data[size:], {}, 0
     header.pop("__metadata__", None)

@@ -72,7 +72,8 @@ report = zoo.evaluate(model)
 
 ```
 zoo certify --check {{ card.name }}
-{% if card.data in ("digits", "mnist") %}
+{% if card.bound not in ("interval", "lipschitz") %}
+{% elif card.data in ("digits", "mnist") %}
 python tools/check_certificates.py weights/{{ card.name }}   # numpy alone
 {% else %}
 python -c "import numpy, zoo.data.load as zoo; images = zoo.load_data('{{ card.data }}'); \
