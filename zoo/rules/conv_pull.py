@@ -70,9 +70,8 @@ class ConvShape:
         sum_b w[s b + j] row[q - b]. A library's own transpose takes up to three times as long.
         """
         (s_h, s_w), (p_h, p_w) = self.stride, self.padding
-        kernels = rearrange(weight_OIKL, "o i (k J) (l j) -> (i J j) o k l", J=s_h, j=s_w).flip(
-            2, 3
-        )
+        kernels = rearrange(weight_OIKL, "o i (k J) (l j) -> (i J j) o k l", J=s_h, j=s_w)
+        kernels = kernels.flip(2, 3)
         taps_h, taps_w = kernels.shape[2:]
         out = F.conv2d(rows_NOhw, kernels, None, 1, (taps_h - 1, taps_w - 1))
         out = rearrange(out, "n (i J j) h w -> n i (h J) (w j)", J=s_h, j=s_w)
