@@ -37,8 +37,10 @@ FAMILIES = {
     "sortnet_crops5": ({"width": 12, "head_width": 8, "k": 3}, "interval", "0.003"),
     "group_sort_mlp3": ({"width": 32}, "lipschitz", "0.02"),
     "cnn3": ({"channels": 4}, "interval", "0.005"),
-    "cnn7_bn": ({"channels": 2, "width": 16}, "interval", "0.0005"),
-    "cap_resnet": ({"channels": 2, "width": 16}, "interval", "0.0005"),
+    "conv1": ({"channels": 4, "width": 16}, "best", "0.01"),
+    "cap_small": ({"channels": 2, "width": 16}, "smooth_tight", "0.01"),
+    "cnn7_bn": ({"channels": 2, "width": 16}, "best", "0.0005"),
+    "cap_resnet": ({"channels": 2, "width": 16}, "crown_ibp", "0.005"),
 }
 
 

@@ -14,6 +14,7 @@ def _modules() -> SimpleNamespace:
     """Its files; they find each other beside them, as when the tool is run."""
     sys.path.insert(0, str(TOOLS))
     try:
+        import backward_bounds
         import check_certificates
         import enclosures
         import layer_kinds
@@ -21,6 +22,7 @@ def _modules() -> SimpleNamespace:
     finally:
         sys.path.remove(str(TOOLS))
     return SimpleNamespace(
+        backward_bounds=backward_bounds,
         check_certificates=check_certificates,
         enclosures=enclosures,
         layer_kinds=layer_kinds,

@@ -98,7 +98,7 @@ def test_other_data_and_other_claims_are_refused(copy, tmp_path):
 
 
 def test_a_bound_that_is_not_proved_here_is_refused(copy):
-    assert "no proof by crown here: lipschitz, interval only" in check(
+    assert "no proof by crown here: lipschitz, interval, best" in check(
         write(copy, bound="crown"), code=1
     )
 

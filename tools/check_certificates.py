@@ -3,9 +3,10 @@
 Tensors, images and claims are held to the hashes of the card (weight_folder.py). Then, for every
 image:
 A (column a): over the reals, the stored tensors keep the class on the ball of radius eps. By
-  "lipschitz" no logit moves more than L eps; by "interval" the box goes through all layers.
-B (column b): the float32 program keeps the class on every float32 image of the ball. The box goes
-  through all layers, whatever the card's bound: "lipschitz" proves no more.
+  "lipschitz" no logit moves more than L eps; by "interval" the box goes through all layers; others
+  are backward bounds (backward_bounds.py), "best" the best of both.
+B (column b): the float32 program keeps the class on every float32 image of the ball. For the first
+  two bounds the box goes through all layers: "lipschitz" proves no more.
 layer_kinds.py says what layers make of a box, enclosures.py how rounding is accounted for.
 
 Where each layer rounds in one fixed way, verdicts on a must agree, and each b must be proved; a is
@@ -23,13 +24,14 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import backward_bounds
 import numpy as np
 from enclosures import differences_of_linear, numbers
 from layer_kinds import INEXACT, SUMS, options, run
 from numpy.testing import assert_ as require
 from weight_folder import read, read_folder
 
-PROOFS = {"lipschitz": False, "interval": True}  # whether a box goes through all layers
+INTERVALS = ("lipschitz", "interval", "best")  # bounds with which a box goes through all layers
 NEAR = 1e-9  # this share of its logits is next to nothing beside a margin
 
 
@@ -94,8 +96,18 @@ def smallest(card, i, kind, eps, loss=Fraction(0)):
         name: {key: numbers(tensor, kind) for key, tensor in own.items()}
         for name, own in card["tensors"].items()
     }
-    y_B = card["y"][i]
-    margins_BK = margins(card["layers"], tensors, balls(card, card["x"][i], eps, kind), y_B)
+    y_B, layers, bound = card["y"][i], card["layers"], card["bound"]
+    found = []
+    if bound in INTERVALS:
+        found.append(margins(layers, tensors, balls(card, card["x"][i], eps, kind), y_B))
+    if bound in backward_bounds.BOUNDS:
+        wide = {
+            name: {key: numbers(tensor, np.float64) for key, tensor in own.items()}
+            for name, own in card["tensors"].items()
+        }
+        ends, program = balls(card, card["x"][i], eps, np.float64), kind is np.float32
+        found.append(backward_bounds.margins(layers, wide, ends, y_B, bound, program))
+    margins_BK = np.max(found, 0)
     np.put_along_axis(margins_BK, y_B[:, None], np.inf, 1)
     worst_B = margins_BK.min(1) - next_to(loss, kind, up=True)
     # SOUND: the loss is rounded up and this difference down; without a loss, 0 stays 0.
@@ -105,8 +117,9 @@ def smallest(card, i, kind, eps, loss=Fraction(0)):
 def verdicts(card, n, exact):
     """Of the first n images: the class (-1 where logits may tie), a, b, and what of them is within
     rounding; how many a are exact."""
-    require(card["bound"] in PROOFS, f"no proof by {card['bound']} here: {', '.join(PROOFS)} only")
-    sums, box = card["kinds"] & SUMS, PROOFS[card["bound"]]
+    proofs = {**dict.fromkeys(INTERVALS), **backward_bounds.BOUNDS}
+    require(card["bound"] in proofs, f"no proof by {card['bound']} here: {', '.join(proofs)} only")
+    sums, box = card["kinds"] & SUMS, card["bound"] != "lipschitz"
     constant = None if box else gain(card["layers"], card["tensors"])
     real = (card["eps"],) if box else (0, 2 * constant * card["eps"])
     found = []
@@ -122,7 +135,7 @@ def verdicts(card, n, exact):
     pred, a, b, near = map(np.concatenate, zip(*found, strict=True))
     even = np.argsort(np.where(a > 0, a, np.inf))[np.linspace(0, n - 1, exact, dtype=int)]
     i = np.unique([*even, *([] if sums else np.flatnonzero(abs(a) < near))]).astype(int)
-    i = i[: 0 if card["kinds"] & INEXACT else None]
+    i = i[: 0 if card["kinds"] & INEXACT or card["bound"] in backward_bounds.BOUNDS else None]
     if len(i):
         a[i] = smallest(card, i, Fraction, *real)
     return pred, a, b, near * bool(sums), len(i)
