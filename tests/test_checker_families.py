@@ -23,6 +23,7 @@ from tests.checker_families import publish_families
 from tests.checker_folders import rows_of, safetensors, write
 from tests.checker_tool import TOOL, checker
 from zoo.architectures import architectures
+from zoo.cards.page import CHECKED
 from zoo.models.relu_net import GEOMETRIES
 
 Tensors = dict[str, np.ndarray]
@@ -58,6 +59,11 @@ def test_every_family_is_published_here(folders):
     alike = {re.sub(r"\d+$", "", arch) for arch in GEOMETRIES} - published
     assert published == {re.sub(r"\d+$", "", arch) for arch in architectures()} - alike
     assert {"cnn", "cnn7_bn"} <= published
+
+
+def test_cards_point_to_the_checker_where_it_knows_the_bound():
+    known = {*checker.check_certificates.INTERVALS, *checker.backward_bounds.BOUNDS}
+    assert known == {*CHECKED}
 
 
 def test_the_checker_agrees_on_every_image_of_every_family(folders):
