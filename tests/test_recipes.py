@@ -66,7 +66,7 @@ def test_recipe_says_what_its_name_says(name: str) -> None:
     assert recipe.source
     # The published net is the one at p = inf, so training must end there.
     assert recipe.schedules.p(1.0) == math.inf
-    assert recipe.schedules.eps(1.0) >= recipe.eps
+    assert recipe.schedules.eps(1.0) >= float(recipe.eps)
 
 
 @pytest.mark.parametrize("name", list_recipes())
