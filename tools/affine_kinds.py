@@ -103,7 +103,7 @@ def batch_norm(ndim, weight, bias, running_mean, running_var, num_batches_tracke
 
 
 def by_channel(t_C, ndim):
-    return t_C.reshape(-1, *[1] * (ndim - 2))
+    return t_C.astype(np.float64).reshape(-1, *[1] * (ndim - 2))
 
 
 KINDS = {

@@ -35,11 +35,10 @@ def margins(layers, tensors, x_2B, y_B, name, program):
     f_2BK, error_BK, tape = forwards(layers, tensors, x_2B, np.zeros(x_2B.shape[1:]))
     one_KK = np.eye(f_2BK.shape[2])
     rows_BSK = one_KK[y_B][:, None] - one_KK
-    found = [least(tape, x_2B, rows_BSK, each) for each in BOUNDS[name]]
     if name == "smooth_tight":
-        step(tape, x_2B, rows_BSK, y_B, found[0])
-        found = [least(tape, x_2B, rows_BSK, name, stepped=True)]
-    low_BK = np.max(found, 0)
+        step(tape, x_2B, y_B, *least(tape, x_2B, rows_BSK, name))
+    found = [least(tape, x_2B, rows_BSK, each, name == "smooth_tight") for each in BOUNDS[name]]
+    low_BK = np.max([low_BK for low_BK, _ in found], 0)
     if program:
         both_BK = error_BK + np.take_along_axis(error_BK, y_B[:, None], 1)
         low_BK = low_BK - both_BK - 4 * U64 * (abs(low_BK) + both_BK)
@@ -73,11 +72,11 @@ def forwards(layers, tensors, x_2B, error):
 
 
 def least(tape, x_2B, rows_BSK, name, stepped=False):
-    """Lower bounds (B, S) of forms of the logits."""
+    """Lower bounds (B, S) of forms of the logits, and the forms of the pixels that they are of."""
     rows, constant_BS, slack_BS = backwards(tape, rows_BSK, name, stepped)
     mid, radius = middle(x_2B)
     slack_BS = slack_BS + rounding(total(abs(rows), abs(mid) + radius), mid[0].size)
-    return constant_BS + total(rows, mid) - total(abs(rows), radius) - slack_BS
+    return constant_BS + total(rows, mid) - total(abs(rows), radius) - slack_BS, rows
 
 
 def middle(x_2B):
@@ -154,7 +153,7 @@ def chosen(entry):
 # ------------------------------------------------------------------------------------ smooth_tight
 
 
-def step(tape, x_2B, rows_BSK, y_B, low_BS):
+def step(tape, x_2B, y_B, low_BS, rows):
     """Lower slopes of 0 or 1, by how log(1 + sum_k exp(-margin_k)) moves with them.
 
     Lee et al. 2021. A margin moves with a slope as the coefficient above the neuron, where that is
@@ -162,7 +161,6 @@ def step(tape, x_2B, rows_BSK, y_B, low_BS):
     """
     share_BS = np.exp(np.minimum(-low_BS, 700))
     np.put_along_axis(share_BS, y_B[:, None], 0, 1)
-    rows, _, _ = backwards(tape, rows_BSK, "smooth_tight")
     mid, radius = middle(x_2B)
     along(tape, mid[:, None] - np.sign(rows) * radius[:, None], share_BS)
 

@@ -90,23 +90,25 @@ def margins(layers, tensors, x_2BCHW, y_B):
     return np.take_along_axis(f_2BK[0], y_B[:, None], 1) - f_2BK[-1]
 
 
-def smallest(card, i, kind, eps, loss=Fraction(0)):
-    """Lower bounds of the least f_y - f_k, k != y, on the balls around images i, less a loss."""
-    tensors = {
+def tensors_of(card, kind):
+    """The card's tensors in a kind of numbers."""
+    return {
         name: {key: numbers(tensor, kind) for key, tensor in own.items()}
         for name, own in card["tensors"].items()
     }
+
+
+def smallest(card, i, kind, eps, loss=Fraction(0)):
+    """Lower bounds of the least f_y - f_k, k != y, on the balls around images i, less a loss."""
     y_B, layers, bound = card["y"][i], card["layers"], card["bound"]
     found = []
     if bound in INTERVALS:
-        found.append(margins(layers, tensors, balls(card, card["x"][i], eps, kind), y_B))
+        tensors, ends_2B = tensors_of(card, kind), balls(card, card["x"][i], eps, kind)
+        found.append(margins(layers, tensors, ends_2B, y_B))
     if bound in backward_bounds.BOUNDS:
-        wide = {
-            name: {key: numbers(tensor, np.float64) for key, tensor in own.items()}
-            for name, own in card["tensors"].items()
-        }
-        ends, program = balls(card, card["x"][i], eps, np.float64), kind is np.float32
-        found.append(backward_bounds.margins(layers, wide, ends, y_B, bound, program))
+        tensors, ends_2B = tensors_of(card, np.float64), balls(card, card["x"][i], eps, np.float64)
+        program = kind is np.float32
+        found.append(backward_bounds.margins(layers, tensors, ends_2B, y_B, bound, program))
     margins_BK = np.max(found, 0)
     np.put_along_axis(margins_BK, y_B[:, None], np.inf, 1)
     worst_B = margins_BK.min(1) - next_to(loss, kind, up=True)

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
 
+import affine_kinds
 import numpy as np
 from enclosures import TINY, U32, U64, linear, outward, rounded_once
 from image_kinds import (
@@ -103,19 +104,17 @@ def normalize(x_2BCHW, mean_C, std):
     return rounded_once(rounded_once(x_2BCHW - mean_C[:, None, None]) / std)
 
 
-def batch_norm(x, weight, bias, running_mean, running_var, num_batches_tracked=0, *, eps):
+def batch_norm(x, **tensors):
     """(x - mean) / sqrt(var + eps) * weight + bias, in whatever order; channels come third."""
     require(not x.dtype.hasobject, "batch_norm has no fractions")
-    require((running_var >= 0).all() and eps > 0, "var >= 0 and eps > 0")
-    per_channel = (-1, *[1] * (x.ndim - 3))
-    tensors = (weight, bias, running_mean, running_var)
-    w, b, mean, var = (t.astype(np.float64).reshape(per_channel) for t in tensors)
-    wide, scale = x.astype(np.float64), w / np.sqrt(var + eps)
-    mu, r = (wide[0] + wide[-1]) / 2, (wide[-1] - wide[0]) / 2
-    middle, total = scale * (mu - mean) + b, abs(scale) * (abs(wide).max(0) + abs(mean)) + abs(b)
-    # SOUND: the program rounds 12 times at most, and each time by a share of no more than total.
-    units = 16 * U64 + (12 * U32 if x.dtype == np.float32 else 0)
-    slack = abs(scale) * r + 1.01 * units * total + 26 * TINY
+    one, wide = affine_kinds.batch_norm(x.ndim - 1, **tensors), x.astype(np.float64)
+    middle, r = one.apply((wide[0] + wide[-1]) / 2) + one.bias, (wide[-1] - wide[0]) / 2
+    largest = abs(wide).max(0)
+    total = one.apply(largest, absolute=True) + one.size
+    # SOUND: the program errs by `error`; here fewer than 16 roundings are of at most total.
+    slack = one.apply(r, absolute=True) + 1.01 * 16 * U64 * total + TINY
+    if x.dtype == np.float32:
+        slack = slack + one.error(largest)
     return outward(middle - slack, middle + slack, x.dtype)
 
 

@@ -6,7 +6,7 @@ Shapes: B batch, C/H/W image, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -35,6 +35,15 @@ class Margins:
     real_BK: Tensor
     deployed_BK: Tensor
     radius_B: Tensor | None = None
+
+    @staticmethod
+    def joined(found: Sequence[Margins], join: Callable[[list[Tensor]], Tensor]) -> Margins:
+        """One from several, each reading from the same reading of all."""
+        return Margins(
+            join([each.naive_BK for each in found]),
+            join([each.real_BK for each in found]),
+            join([each.deployed_BK for each in found]),
+        )
 
 
 class Bound(ABC):
@@ -135,11 +144,7 @@ class PropagatedBound(Bound):
                 self.at(model, model64, x_bCHW, y_b, eps, clip)
                 for x_bCHW, y_b in zip(x_BCHW.split(size), y_B.split(size), strict=True)
             ]
-            yield Margins(
-                torch.cat([part.naive_BK for part in parts]),
-                torch.cat([part.real_BK for part in parts]),
-                torch.cat([part.deployed_BK for part in parts]),
-            )
+            yield Margins.joined(parts, torch.cat)
 
     def _images_at_once(self, model: nn.Module, x_BCHW: Tensor) -> int:
         if x_BCHW.device.type != "cpu" or not len(x_BCHW):

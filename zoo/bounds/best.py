@@ -5,7 +5,7 @@ Shapes: B batch, C/H/W image, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
 from typing import ClassVar
@@ -56,25 +56,21 @@ class Best(PropagatedBound):
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return _largest([bound.deployed(model, box, y_B) for bound in self.bounds])
 
-    def sweep(
+    def forms(self, reach: Reach) -> int:
+        return max(bound.forms(reach) for bound in self.bounds)
+
+    def at(
         self,
         model: nn.Module,
         model64: nn.Module,
         x_BCHW: Tensor,
         y_B: Tensor,
-        radii: Sequence[Fraction],
+        eps: Fraction,
         clip: bool,
-    ) -> Iterator[Margins]:
-        sweeps = [b.sweep(model, model64, x_BCHW, y_B, radii, clip) for b in self.bounds]
-        for found in zip(*sweeps, strict=True):
-
-            def best(reading: Callable[[Margins], Tensor], found=found) -> Tensor:
-                return _largest([reading(margins) for margins in found])
-
-            # SOUND: A and B are different claims, and neither may lend to the other.
-            yield Margins(
-                best(lambda m: m.naive_BK), best(lambda m: m.real_BK), best(lambda m: m.deployed_BK)
-            )
+    ) -> Margins:
+        found = [bound.at(model, model64, x_BCHW, y_B, eps, clip) for bound in self.bounds]
+        # SOUND: A and B are different claims, and neither may lend to the other.
+        return Margins.joined(found, _largest)
 
 
 def _largest(margins: Sequence[Tensor]) -> Tensor:

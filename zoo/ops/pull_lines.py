@@ -106,16 +106,9 @@ def _(
     upper_slope_BTD: Tensor,
     upper_offset_BTD: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    def like(line_BTD: Tensor) -> Tensor:
-        return line_BTD.new_empty(line_BTD.shape)
-
-    return (
-        rows_BSD.new_empty(rows_BSD.shape),
-        like(lower_slope_BTD),
-        like(lower_offset_BTD),
-        like(upper_slope_BTD),
-        like(upper_offset_BTD),
-    )
+    lines = lower_slope_BTD, lower_offset_BTD, upper_slope_BTD, upper_offset_BTD
+    rows, *of_lines = (each.new_empty(each.shape) for each in (rows_BSD, *lines))
+    return rows, of_lines[0], of_lines[1], of_lines[2], of_lines[3]
 
 
 def _save(ctx, inputs, output) -> None:
