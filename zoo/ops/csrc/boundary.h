@@ -15,6 +15,7 @@
 #include <limits>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "kernels.h"
 
@@ -145,11 +146,18 @@ std::array<StableIValue, sizeof...(Arguments)> reference(const char* name, const
     return stack;
 }
 
-template <class Stack> Tensor first(const Stack& stack) { return torch::stable::detail::to<Tensor>(stack[0]); }
-
-template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) {
-    return {first(stack), torch::stable::detail::to<Tensor>(stack[1])};
+template <class Stack, size_t... K> auto unpacked(const Stack& stack, std::index_sequence<K...>) {
+    return std::make_tuple(torch::stable::detail::to<Tensor>(stack[K])...);
 }
+
+// The first N results.
+template <size_t N, class Stack> auto results(const Stack& stack) {
+    return unpacked(stack, std::make_index_sequence<N>());
+}
+
+template <class Stack> Tensor first(const Stack& stack) { return std::get<0>(results<1>(stack)); }
+
+template <class Stack> std::tuple<Tensor, Tensor> both(const Stack& stack) { return results<2>(stack); }
 
 // Whether there are kernels for the tensor's type.
 bool full_precision(const Tensor& tensor) {

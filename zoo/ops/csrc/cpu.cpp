@@ -215,11 +215,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> pull_lines_backward(
     const zoo::LineShape shape = checked_lines(op, rows_BSD, lines);
     check_like(op, grad_BSD, rows_BSD);
     check(op, grad_BS, rows_BSD.scalar_type(), shape.b, shape.s);
-    if (!full_precision(rows_BSD)) {
-        const auto stack = reference(op, grad_BSD, grad_BS, rows_BSD, lines[0], lines[1], lines[2], lines[3]);
-        const auto take = [&](int k) { return torch::stable::detail::to<Tensor>(stack[k]); };
-        return {take(0), take(1), take(2), take(3), take(4)};
-    }
+    if (!full_precision(rows_BSD))
+        return results<5>(reference(op, grad_BSD, grad_BS, rows_BSD, lines[0], lines[1], lines[2], lines[3]));
     const Tensor grad_rows_BSD = torch::stable::new_empty(rows_BSD, {shape.b, shape.s, shape.d});
     std::array<Tensor, 4> grads;  // of lines that no row meets: 0
     for (Tensor& grad : grads) {
@@ -284,12 +281,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> relu_offsets_backward(
     const char* op = "relu_offsets_backward";
     for (Tensor* each : {&grad_lower_offset, &grad_upper_offset, &lower_slope, &upper_slope, &upper, &lower})
         check_like(op, *each, lower);
-    if (!native(grad_lower_offset, grad_upper_offset, lower_slope, upper_slope, lower, upper)) {
-        const auto stack =
-            reference(op, grad_lower_offset, grad_upper_offset, lower_slope, upper_slope, lower, upper);
-        const auto take = [&](int k) { return torch::stable::detail::to<Tensor>(stack[k]); };
-        return {take(0), take(1), take(2), take(3)};
-    }
+    if (!native(grad_lower_offset, grad_upper_offset, lower_slope, upper_slope, lower, upper))
+        return results<4>(
+            reference(op, grad_lower_offset, grad_upper_offset, lower_slope, upper_slope, lower, upper));
     const std::array<Tensor, 4> grads = {new_like(lower), new_like(lower), new_like(lower), new_like(lower)};
     by_type(lower, [&](const auto& kernels, auto t) {
         using T = decltype(t);
