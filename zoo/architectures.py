@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from zoo.errors import UsageError, unknown
@@ -32,7 +32,8 @@ _OWN |= dict.fromkeys(
 )
 _OWN |= {"fc5": (*_MLP, "init"), "cnn3": ("channels", "mean", "std", "init")}
 _OWN |= {_AVERAGE: ("members", "views")}
-_SIZES = ("num_classes", "in_chans", "img_size", "folded")
+_FORM = "folded"
+_SIZES = ("num_classes", "in_chans", "img_size", _FORM)
 # Said once, by the average, for all its members.
 _SHARED = (*_SIZES, "mean", "std")
 _FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
@@ -51,7 +52,7 @@ def architectures() -> list[str]:
     return sorted(_OWN)
 
 
-def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = False) -> None:
+def check_architecture(name: str, arguments: Collection[str], *, sizes: bool = False) -> None:
     """Refuse a name or argument that is not ours: timm knows a thousand more of both.
 
     Args:
@@ -62,7 +63,9 @@ def check_architecture(name: str, arguments: Iterable[str], *, sizes: bool = Fal
     """
     if name not in _OWN:
         raise unknown("architecture", name, _OWN, see="zoo recipe ls", error=UsageError)
-    known = [*_OWN[name], *((*_SIZES, *_PRUNED.get(name, ())) if sizes else ())]
+    known = [*_OWN[name], *(_SIZES if sizes else (_FORM,))]
+    if sizes or _FORM in arguments:
+        known += _PRUNED.get(name, ())
     for argument in arguments:
         if argument not in known:
             see = f"{name} takes {', '.join(known)}"

@@ -1,6 +1,6 @@
 """Architectures, entered in timm's registry by importing this package; a new one is a new file."""
 
-from zoo.models.fold import fold, unfold
+from zoo.models.fold import fold, published_form, unfold
 from zoo.models.group_sort_mlp import GroupSortMLP
 from zoo.models.headed import HeadedNet
 from zoo.models.linf_average import LinfAverage
@@ -31,5 +31,6 @@ __all__ = [
     "SortNetMLP",
     "fold",
     "prune",
+    "published_form",
     "unfold",
 ]

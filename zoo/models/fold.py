@@ -48,6 +48,11 @@ def fold(model: AnyNet) -> AnyNet:
     return folded.eval()
 
 
+def published_form(model: AnyNet) -> AnyNet:
+    """The net itself in eval mode where it is folded, `fold` of it otherwise."""
+    return model.eval() if model.folded else fold(model)
+
+
 @torch.no_grad()
 def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
     """The training form of a folded net: W_1 = (W_1' - m) / s, running mean = -c' / s.
@@ -64,7 +69,10 @@ def unfold(model: AnyNet, mean: float | Sequence[float], std: float) -> AnyNet:
         raise UsageError("this net is not folded")
     for argument, kind in (("edges", "a pruned net"), ("members", "an average")):
         if argument in model.config:
-            raise UsageError(f"{kind} has no training form: start from a net it came from")
+            raise UsageError(
+                f"{kind} has no training form\n"
+                "  train it on as it is, with model.folded: true, or start from a net it came from"
+            )
     unfolded = _another(model, mean=mean, std=std)
     if not model.foldable:
         unfolded.load_state_dict(_normalized_alike(model, unfolded))

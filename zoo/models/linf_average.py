@@ -27,7 +27,7 @@ _VIEWS: dict[str, Callable[[], nn.Module]] = {
 class LinfAverage(Net):
     """logits = mean of member(view(x)) over all members and views, 1-Lipschitz as each of them.
 
-    It is made of folded nets and has no training form of its own.
+    It is made of folded nets and is trained, if at all, in this form (`folded: true` in a recipe).
 
     Args:
         members: an architecture and its arguments each, but for those that the average says.

@@ -12,7 +12,7 @@ from zoo.cards.card import Card, Training
 from zoo.cards.index import enter, read_index
 from zoo.data.load import load_data
 from zoo.errors import UsageError
-from zoo.models import Net, fold
+from zoo.models import Net, published_form
 from zoo.names import contradiction
 from zoo.paths import weights_dir
 from zoo.publishing.release import Claim, Measuring, release
@@ -83,7 +83,7 @@ def publish(
     measuring = Measuring(attack, progress, quiet)
     curves = finished.path / "curves.png"
     return release(
-        *(fold(trained), claim, about, test, parent, measuring),
+        *(published_form(trained), claim, about, test, parent, measuring),
         learning_curves=curves if curves.is_file() else None,
     )
 
@@ -94,5 +94,5 @@ def _is_published(trained: Net, folder: Path) -> bool:
     check_file(folder / "model.safetensors", card.sha256)
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "model.safetensors"
-        save_tensors(fold(trained), weights)
+        save_tensors(published_form(trained), weights)
         return sha256_of(weights) == card.sha256

@@ -9,7 +9,7 @@ from zoo.cards.card import Sibling
 from zoo.certification import evaluate
 from zoo.data.pixels import Pixels
 from zoo.errors import UsageError
-from zoo.models import Net, fold
+from zoo.models import Net, published_form
 from zoo.runs import trained_net
 from zoo.training import RunFolder
 from zoo.training.run import changes
@@ -57,7 +57,8 @@ def _check(run: RunFolder, others: Sequence[RunFolder]) -> None:
 def _measured(run: RunFolder, test: Pixels, quiet: bool) -> Sibling:
     net, recipe, summary = trained_net(run, test), run.recipe, run.summary()
     assert isinstance(net, Net), "the recipe is that of a net which could be folded"
-    report = evaluate(fold(net), test, eps=recipe.eps, bound=recipe.bound, attack=None, quiet=quiet)
+    settings = {"eps": recipe.eps, "bound": recipe.bound, "attack": None, "quiet": quiet}
+    report = evaluate(published_form(net), test, **settings)
     return Sibling(
         seed=recipe.seed,
         validation_certified_acc=summary["validation_certified_acc"],

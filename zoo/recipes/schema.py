@@ -25,7 +25,11 @@ from zoo.terms import Term, terms
 
 
 class ModelSpec(BaseModel):
-    """Architecture by its name in timm's registry, and its arguments."""
+    """Architecture by its name in timm's registry, and its arguments.
+
+    With `folded: true` a published net is trained on in its published form, at p = inf and without
+    dropout; the other arguments are then that net's, and need not be said.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
@@ -40,6 +44,11 @@ class ModelSpec(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.model_extra or {})
+
+    @property
+    def folded(self) -> bool:
+        """Whether it is a published form that is trained on."""
+        return self.arguments.get("folded", False)
 
 
 class Optimizer(Strict):
@@ -198,6 +207,11 @@ class Recipe(Strict):
             raise ValueError(f"the objective reads no schedules of these names: {unread}")
         if (self.teacher is None) != (self.schedules.distill is None):
             raise ValueError("teacher and its weight, schedules.distill, come together")
+        if self.model.folded and self.schedules.p != Constant(name="constant", value=float("inf")):
+            raise ValueError(
+                "model.folded: a published form is a net at p = inf, at finite p its biases mean "
+                "something else\n  leave schedules.p out, or model.folded"
+            )
         if self.select == "best" and self.train_on != "train":
             raise ValueError("select: best needs validation images: set train_on: train")
         if is_name(self.name):

@@ -12,7 +12,7 @@ from torch import nn
 import zoo.models  # noqa: F401  (enters our architectures in timm's registry)
 from zoo.data.pixels import Pixels
 from zoo.errors import UsageError
-from zoo.layers import LpDist
+from zoo.layers import LpDist, PrunedLinfDistLinear
 from zoo.recipes import Recipe
 from zoo.recipes.schema import ModelSpec
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:  # a step's teacher is built here too
 
 
 def build_model(spec: ModelSpec, data: Pixels) -> nn.Module:
-    """The architecture at the data's image size, classes and normalisation.
+    """The architecture at the data's image size, classes and normalisation, in train mode.
+
+    A folded one comes in eval mode, in which it is trained.
 
     Raises:
         UsageError: arguments or images that the architecture does not take.
@@ -37,9 +39,11 @@ def build_model(spec: ModelSpec, data: Pixels) -> nn.Module:
         "std": data.std,
     }
     try:
-        return timm.create_model(spec.name, **sizes | spec.arguments)
+        model = timm.create_model(spec.name, **sizes | spec.arguments)
     except TypeError as error:
         raise UsageError(f"architecture {spec.name}: {error}") from None
+    # A published form is trained as the function that it is: nothing in it is drawn or counted.
+    return model.eval() if spec.folded else model
 
 
 def check_precision(recipe: Recipe, model: nn.Module) -> None:
@@ -64,8 +68,9 @@ def build_optimizer(step: Step, recipe: Recipe) -> torch.optim.Optimizer:
         UsageError: there is none, or it cannot be built, stepped or resumed from recipes.
     """
     settings = recipe.optimizer
-    distances = [layer for layer in step.model.modules() if isinstance(layer, LpDist)]
-    weights = {id(layer.weight) for layer in distances}
+    layers = list(step.model.modules())
+    weights = {id(layer.weight) for layer in layers if isinstance(layer, LpDist)}
+    weights |= {id(layer.weight_E) for layer in layers if isinstance(layer, PrunedLinfDistLinear)}
     # Towards 0 is nowhere in particular for a centre of distances: see zoo.training.lp_decay.
     parts: list[dict[str, Any]] = [
         {"params": [w for w in step.model.parameters() if id(w) in weights], "weight_decay": 0.0},

@@ -24,6 +24,7 @@ from zoo.training.environment import environment
 from zoo.training.log import RunLog
 from zoo.training.plan import Plan
 from zoo.training.processes import check_equal_bits, make_accelerator, on_main, together, unwrap
+from zoo.training.published_sizes import with_published_sizes
 from zoo.training.run import RunFolder
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainingState, check_finite
@@ -89,7 +90,9 @@ def _resolved(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise UsageError("overrides apply to a recipe's name or file, not to a loaded Recipe")
-    return recipe if init is None else recipe.model_copy(update={"init": str(init)})
+    if init is not None:
+        recipe = recipe.model_copy(update={"init": str(init)})
+    return with_published_sizes(recipe)
 
 
 @dataclass

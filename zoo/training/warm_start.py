@@ -10,7 +10,7 @@ from torch import nn
 
 from zoo.errors import UsageError
 from zoo.layers import Normalize, SortDistLinear
-from zoo.models import Net, fold, unfold
+from zoo.models import Net, fold, published_form, unfold
 from zoo.rules import describe
 from zoo.rules.describe import Description
 from zoo.training.trained import find_trained
@@ -43,14 +43,15 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
     """Copy every tensor of a trained net whose name and shape the model has; the rest stay random.
 
     Args:
-        model: the recipe's net in its training form, with the recipe's own normalisation.
+        model: the recipe's net in its training form, with the recipe's own normalisation; or in its
+            published form, which is taken over whole.
         source: a published name, a weight folder, or a finished run folder.
 
     Raises:
         NotFoundError, IntegrityError: see zoo.load.
-        UsageError: no tensor fits.
+        UsageError: no tensor fits, or not all of a published form.
     """
-    trained, sha256 = _training_form(model, source)
+    trained, sha256 = _in_the_form_of(model, source)
     given = dict(trained.state_dict())
     elsewhere = _read_otherwise(model, trained)
     # The normalisation belongs to the data that is trained on, order weights to the recipe's rho:
@@ -70,17 +71,21 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
         else:
             tensor.copy_(given[name])
             copied.append(name)
-    if not copied:
+    whole = isinstance(model, Net) and model.folded
+    if not copied or (whole and fresh):
+        what = "not all" if copied else "no tensor"
         raise UsageError(
-            "\n  ".join([f"no tensor of {source} fits {type(model).__name__}", *fresh])
+            "\n  ".join([f"{what} of {source} fits {type(model).__name__}", *fresh])
             + "\n  choose a net of the recipe's architecture and width"
         )
     return WarmStart(source, sha256, copied, fresh)
 
 
-def _training_form(model: nn.Module, source: str) -> tuple[nn.Module, str]:
-    """A trained net in the form and normalisation that training knows, and its file's hash."""
+def _in_the_form_of(model: nn.Module, source: str) -> tuple[nn.Module, str]:
+    """A trained net in the form and normalisation that the model has, and its file's hash."""
     trained, sha256 = find_trained(source)
+    if isinstance(model, Net) and model.folded:
+        return (published_form(trained) if isinstance(trained, Net) else trained), sha256
     if isinstance(trained, Net) and trained.folded:
         card: Any = trained.card
         trained = unfold(trained, card.mean, card.std)
@@ -123,6 +128,8 @@ def _normalized_as(model: Net, trained: Net) -> Net:
 
 def _fixed(model: nn.Module) -> set[str]:
     """Names of the tensors that belong to the data or the recipe and not to what was learned."""
+    if isinstance(model, Net) and model.folded:
+        return set()
     return {
         f"{name}.{key}"
         for name, layer in model.named_modules()
