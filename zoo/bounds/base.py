@@ -51,10 +51,12 @@ class Bound(ABC):
 
     Attributes:
         sound: False for an estimate, which may train a net but never certify one.
+        tells_radius: whether its margins say the largest eps that they prove.
     """
 
     name: ClassVar[str]
     sound: ClassVar[bool] = True
+    tells_radius: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:

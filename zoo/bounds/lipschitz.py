@@ -69,6 +69,7 @@ class Lipschitz(Bound):
     """
 
     name: ClassVar[str] = "lipschitz"
+    tells_radius: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)

@@ -108,7 +108,7 @@ class Card(Strict):
         mean, std: the normalisation that was folded into the weights, in pixel units.
         sha256, bytes: of model.safetensors.
         split_sha256: of the test images and labels that were counted.
-        curve: certified counts at 41 eps.
+        curve: certified counts at 41 eps, or 11 where each takes a run of the bound.
         layers: the net as zoo.rules.describe gives it, for checkers that do not know this package.
         certificates_sha256: of certificates.csv, the verdict of every image.
         logits_sha256: of the program's logits on the whole split, in the split's order, row after
