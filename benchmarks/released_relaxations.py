@@ -5,9 +5,10 @@
 
 Their checkpoints stay where they are; MNIST is looked for as everywhere else. With all 10,000
 images and rounding ignored, as there, the FC row must come out to the digit: it was measured by
-running their own code on the same files. hBox, DeepZ and CROWN take minutes to hours of one core.
+running their own code on the same files. hBox, DeepZ and CROWN take some five minutes
+of a core each.
 
-Shapes: B batch, K classes.
+Shapes: B batch, S rows, K classes, D entries of a value.
 """
 
 from __future__ import annotations
@@ -18,24 +19,49 @@ from pathlib import Path
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import zoo.models  # noqa: F401  (enters the architectures)
-from zoo.bounds import bounds
+from zoo.bounds import Bound, bounds
+from zoo.bounds.linear import Crown
 from zoo.boxes import box
 from zoo.data.load import load_data
 from zoo.margins import worst
+from zoo.propagation import Reach, lower_bounds
+from zoo.rounding import NAIVE
 
 EPS = "0.3"
 ARCHITECTURES = {"FC": "fc5", "CONV": "conv1"}
+
+
+class CrownAlone(Crown):
+    """CROWN as theirs: no ends are intersected with intervals, which certifies a little less."""
+
+    name = "crown alone"
+
+    def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
+        steps, ends, lines = reach.steps, [reach.box], self._lines()
+        for i, step in enumerate(steps[:-1]):
+            ends.append(step.interval([ends[j] for j in step.inputs], NAIVE))
+            if step.linear and not all(before.linear for before in steps[:i]):
+                value = ends[-1][0]
+                eye_DD = torch.eye(value[0].numel(), dtype=value.dtype)
+                rows = eye_DD.expand(len(value), *eye_DD.shape).unflatten(2, value.shape[1:])
+                low_BD, minus_high_BD = (
+                    lower_bounds(steps, ends, sign * rows, i + 1, lines) for sign in (1, -1)
+                )
+                ends[-1] = low_BD.view_as(value), -minus_high_BD.view_as(value)
+        return lower_bounds(steps, ends, rows_BSK, len(steps), lines)
+
+
 # Checkpoint: the bound it is certified with, and clean and certified accuracy of FC, in percent.
-NETS = {
-    "box": ("interval", 88.68, 74.02),
-    "crownibp1to0": ("interval", 90.80, 77.86),
-    "crownibp1to1": ("crown_ibp", 92.17, 70.46),
-    "hbox": ("hbox", 89.21, 56.97),
-    "zono": ("deepz", 87.42, 64.17),
-    "crown": ("crown", 84.95, 57.35),
+NETS: dict[str, tuple[type[Bound], float, float]] = {
+    "box": (bounds["interval"], 88.68, 74.02),
+    "crownibp1to0": (bounds["interval"], 90.80, 77.86),
+    "crownibp1to1": (bounds["crown_ibp"], 92.17, 70.46),
+    "hbox": (bounds["hbox"], 89.21, 56.97),
+    "zono": (bounds["deepz"], 87.42, 64.17),
+    "crown": (CrownAlone, 84.95, 57.35),
 }
 
 
@@ -57,7 +83,7 @@ def released(file: Path, architecture: str) -> nn.Module:
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--net", choices=ARCHITECTURES, default="FC")
     parser.add_argument("--only", nargs="+", choices=NETS, default=list(NETS))
@@ -73,14 +99,14 @@ def main() -> None:
         for idx_B in torch.arange(len(test)).split(arguments.batch):
             x_BCHW, y_B = test.batch(idx_B)
             x_BCHW = x_BCHW.double()
-            margins_BK = bounds[bound]()(model, box(x_BCHW, EPS), y_B)
+            margins_BK = bound()(model, box(x_BCHW, EPS), y_B)
             clean += int((model(x_BCHW).argmax(1) == y_B).sum())
             certified += int((worst(margins_BK, y_B) > 0).sum())
         seconds = time.perf_counter() - start
         clean_acc, certified_acc = (100 * count / len(test) for count in (clean, certified))
         there = f"{theirs:9.2f}" if arguments.net == "FC" else f"{'':9}"
         print(
-            f"{name:14}{bound:12}{clean_acc:8.2f}{certified_acc:11.2f}{there}{seconds:8.1f}",
+            f"{name:14}{bound.name:12}{clean_acc:8.2f}{certified_acc:11.2f}{there}{seconds:8.1f}",
             flush=True,
         )
 
