@@ -4,11 +4,12 @@
 # make faults kill, stop, starve and spoil training runs by the hundred, and count what survives
 # make soundness  attack every bound at its border a million times, plant bugs, feed it hostile files
 # make kernels  every promise of the native kernels, for every instruction set of this CPU
+# make cuda   every promise of the CUDA kernels, on a GPU
 # make bench  time the ops against torch.cdist, plain torch and what the CPU can do
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test soundness faults kernels bench lint types check clean
+.PHONY: demo test soundness faults kernels cuda bench lint types check clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
@@ -24,7 +25,10 @@ soundness: .venv/developing
 	$(BIN)/python -m pytest tests/soundness tests/hostile --full -q
 
 kernels: .venv/developing
-	$(BIN)/python -m pytest tests/test_benchmarks.py tests/test_native_ops.py tests/test_native_errors.py tests/test_line_ops.py tests/test_native_build.py --full -q
+	$(BIN)/python -m pytest tests/test_benchmarks.py tests/test_native_ops.py tests/test_native_errors.py tests/test_line_ops.py tests/test_native_build.py tests/test_build_cuda.py tests/test_cuda_emulated.py --full -q
+
+cuda: .venv/developing
+	ZOO_OPS=native $(BIN)/python -m pytest tests/test_cuda.py -q
 
 bench: .venv/installed
 	@$(BIN)/python benchmarks/ops.py

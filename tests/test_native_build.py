@@ -193,8 +193,8 @@ def test_the_reference_that_is_asked_for_builds_nothing_and_warns_of_nothing(hom
 @pytest.mark.parametrize("name", ["ZOO_OPS", "ZOO_ISA"])
 def test_a_setting_that_is_none_is_refused_with_those_that_are(home, name, monkeypatch):
     monkeypatch.setenv(name, "nonsense")
-    monkeypatch.setattr(native, "_loaded", None)
-    monkeypatch.setattr(native, "_missing", None)
+    monkeypatch.setattr(native._KERNELS["cpu"], "loaded", None)
+    monkeypatch.setattr(native._KERNELS["cpu"], "missing", None)
     for ask in native.load, native.describe, native.load:
         with pytest.raises(UsageError, match=rf"{name} must be .*, got 'nonsense'"):
             ask()

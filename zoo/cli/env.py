@@ -35,6 +35,8 @@ def env(
         "recipes": str(recipes_dir()),
         "weights": str(weights_dir()),
     }
+    if torch.cuda.is_available():
+        fields["cuda ops"] = describe("cuda")
     if json:
         print_json([fields])
     else:

@@ -1,4 +1,4 @@
-"""Compiling the native kernels, once for each machine and version of their sources."""
+"""Compiling the CPU's kernels, once for each machine and version of their sources."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -51,13 +52,18 @@ def instruction_set() -> str:
 
 def library_path() -> Path:
     """Where the kernels for this machine lie once they are built, under ``$ZOO_HOME/kernels``."""
+    isa = instruction_set()
+    return place(f"cpu-{isa}", SOURCES.glob("*.*"), _FLAGS, _INSTRUCTIONS[isa])
+
+
+def place(name: str, sources: Iterable[Path], *facts: object) -> Path:
+    """The file of a library that is a function of these sources and facts."""
     home = Path(os.environ.get("ZOO_HOME") or "~/.cache/zoo").expanduser()
     digest = hashlib.sha256()
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted(sources):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    isa = instruction_set()
-    digest.update(repr((_FLAGS, _INSTRUCTIONS[isa], sys.platform, platform.machine())).encode())
-    return home / "kernels" / f"cpu-{isa}-{digest.hexdigest()[:16]}.so"
+    digest.update(repr((*facts, sys.platform, platform.machine())).encode())
+    return home / "kernels" / f"{name}-{digest.hexdigest()[:16]}.so"
 
 
 def build() -> Path:
@@ -72,13 +78,24 @@ def build() -> Path:
         ZooError: there is no C++ compiler, or it fails: the message ends with what it said. Or the
             folder cannot be written.
     """
-    path = library_path()
+    return cached(library_path(), find_compiler, _compile)
+
+
+def cached(
+    path: Path, find: Callable[[], list[str]], make: Callable[[list[str], Path], bytes]
+) -> Path:
+    """The library at that path, made there if it is not whole.
+
+    Args:
+        find: the compiler, looked for only where something is to be made.
+        make: the library's content, of the compiler and a folder that it may fill.
+    """
     if not _is_whole(path):
-        compiler = find_compiler()
+        compiler = find()
         with reporting(path):
             make_folder(path.parent)
             with tempfile.TemporaryDirectory(prefix="zoo-build-") as folder:
-                library = _compile(compiler, Path(folder))
+                library = make(compiler, Path(folder))
             write_bytes(path, library + hashlib.sha256(library).digest())
     return path
 
@@ -97,20 +114,19 @@ def _is_whole(path: Path) -> bool:
 def _compile(compiler: list[str], folder: Path) -> bytes:
     """The library's content; what it is made of stays in the folder."""
     torch_folder = Path(torch.__file__).resolve().parent
-    include = f"-isystem{torch_folder / 'include'}"
-    compile_ = [*compiler, *flags(), include, "-c"]
+    compile_ = [*compiler, *flags(), f"-isystem{torch_folder / 'include'}", "-c"]
     objects = [f"{unit}.o" for unit in _UNITS]
     # Both at once: the kernels take seconds, and so do the headers of torch.
     running = [
-        _start([*compile_, str(SOURCES / unit), "-o", output], folder)
+        start([*compile_, str(SOURCES / unit), "-o", output], folder)
         for unit, output in zip(_UNITS, objects, strict=True)
     ]
     # Both to their end, before one's failure takes the folder from under the other.
-    for ended in [_end(process) for process in running]:
-        _check(ended)
+    for ended in [end(process) for process in running]:
+        check(ended)
     # By name: the library that the process has loaded, whichever torch that is.
     against = [f"-L{torch_folder / 'lib'}", "-ltorch_cpu"]
-    _check(_end(_start([*compiler, "-shared", *objects, *against, "-o", "kernels.so"], folder)))
+    check(end(start([*compiler, "-shared", *objects, *against, "-o", "kernels.so"], folder)))
     return (folder / "kernels.so").read_bytes()
 
 
@@ -134,18 +150,18 @@ def find_compiler() -> list[str]:
     raise ZooError(f"no C++ compiler ({names}) in PATH; install one, or name it in CXX")
 
 
-def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def _end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     output, _ = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
-def _check(ended: subprocess.CompletedProcess[str]) -> None:
+def check(ended: subprocess.CompletedProcess[str]) -> None:
     if ended.returncode:
         output = ended.stdout[-2000:].strip()
         raise ZooError(f"{ended.args[0]} ended with {ended.returncode}\n{output}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -11,11 +11,16 @@ import torch
 from zoo.ops import native
 
 
-def zoo_op(name: str) -> Callable[[Callable[..., Any]], Any]:
+def zoo_op(
+    name: str, devices: Collection[str] = ("cpu", "cuda")
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a function over tensors the op ``zoo::<name>``, and its own ``zoo::<name>_reference``.
 
-    The first call on a CPU loads the native kernels, which torch's dispatcher prefers from then on;
-    they call the reference for what they leave to it (values that are not finite, half precision).
+    The first call on a device loads its native kernels, which torch's dispatcher prefers from then
+    on; they call the reference for what they leave to it (half precision, say).
+
+    Args:
+        devices: those that the op has kernels for.
     """
 
     def define(function: Callable[..., Any]) -> Any:
@@ -26,9 +31,9 @@ def zoo_op(name: str) -> Callable[[Callable[..., Any]], Any]:
 
         @functools.wraps(function)
         def choose(*arguments: Any) -> Any:
-            # Nothing is loaded for other devices. Once loaded, a CPU call does not get here.
-            on_cpu = any(isinstance(a, torch.Tensor) and a.device.type == "cpu" for a in arguments)
-            if on_cpu and native.load():
+            # Once they are loaded, a call on the device does not get here.
+            device = next(a.device.type for a in arguments if isinstance(a, torch.Tensor))
+            if device in devices and native.load(device):
                 return getattr(torch.ops.zoo, name)(*arguments)
             return function(*arguments)
 

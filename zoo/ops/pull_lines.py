@@ -41,7 +41,7 @@ def pull_lines(
     )
 
 
-@zoo_op("pull_lines")
+@zoo_op("pull_lines", devices=["cpu"])
 def _pull_lines(
     rows_BSD: Tensor,
     lower_slope_BTD: Tensor,
@@ -66,7 +66,7 @@ def _(
     return rows_BSD.new_empty(rows_BSD.shape), rows_BSD.new_empty(rows_BSD.shape[:2])
 
 
-@zoo_op("pull_lines_backward")
+@zoo_op("pull_lines_backward", devices=["cpu"])
 def _pull_lines_backward(
     grad_BSD: Tensor,
     grad_BS: Tensor,

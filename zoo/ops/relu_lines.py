@@ -35,7 +35,7 @@ def relu_offsets(
     return _relu_offsets(lower_slope, upper_slope, lower, upper)
 
 
-@zoo_op("relu_chord")
+@zoo_op("relu_chord", devices=["cpu"])
 def _relu_chord(lower: Tensor, upper: Tensor) -> Tensor:
     above = upper.relu()
     return above / (above + (-lower).relu()).clamp_min(torch.finfo(lower.dtype).tiny)
@@ -46,7 +46,7 @@ def _(lower: Tensor, upper: Tensor) -> Tensor:
     return _like(lower)
 
 
-@zoo_op("relu_chord_backward")
+@zoo_op("relu_chord_backward", devices=["cpu"])
 def _relu_chord_backward(grad: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     crossing = (lower < 0) & (upper > 0)
     width = torch.where(crossing, (upper - lower).clamp_min(torch.finfo(lower.dtype).tiny), 1)
@@ -59,7 +59,7 @@ def _(grad: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     return _like(lower), _like(lower)
 
 
-@zoo_op("relu_offsets")
+@zoo_op("relu_offsets", devices=["cpu"])
 def _relu_offsets(
     lower_slope: Tensor, upper_slope: Tensor, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -76,7 +76,7 @@ def _(
     return _like(lower), _like(lower)
 
 
-@zoo_op("relu_offsets_backward")
+@zoo_op("relu_offsets_backward", devices=["cpu"])
 def _relu_offsets_backward(
     grad_lower_offset: Tensor,
     grad_upper_offset: Tensor,

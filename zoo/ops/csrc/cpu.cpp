@@ -90,19 +90,6 @@ std::tuple<Tensor, Tensor> lp_dist_backward(
     return {grad_x_BI, grad_w_OI};
 }
 
-void check_order(const char* op, int64_t num_k, Shape shape) {
-    STD_TORCH_CHECK(1 <= num_k && num_k <= shape.i, op, ": needs 1 <= K <= I, got K = ", num_k);
-}
-
-// Weights of order statistics: in the operands' type, in float where that is shorter.
-void check_order(const char* op, Tensor& v_K, const Tensor& x_BI, Shape shape) {
-    const bool wide = x_BI.scalar_type() == ScalarType::Double;
-    const bool fit = v_K.dim() == 1 && v_K.scalar_type() == (wide ? ScalarType::Double : ScalarType::Float);
-    STD_TORCH_CHECK(fit, op, ": needs weights (K,) in ", wide ? "float64" : "float32");
-    v_K = torch::stable::contiguous(v_K);
-    check_order(op, v_K.numel(), shape);
-}
-
 Tensor sort_dist(Tensor x_BI, Tensor w_OI, Tensor v_K) {
     const Shape shape = checked("sort_dist", x_BI, w_OI);
     check_order("sort_dist", v_K, x_BI, shape);

@@ -8,11 +8,9 @@
 
 #include <cstdint>
 
-namespace zoo {
+#include "shape.h"
 
-struct Shape {
-    int64_t b, o, i;
-};
+namespace zoo {
 
 // Rows of linear forms over D entries, S for each of B; lines for each entry, shared by rows if T = 1.
 struct LineShape {

@@ -3,24 +3,10 @@
 
 #include "simd.h"
 
+#define ZOO_SERIES ZOO_INLINE
+#include "series.h"
+
 namespace {
-
-// ---------------------------------------------------------------- products, for fixed whole exponents
-
-constexpr int smallest_factor(int n) {
-    for (int f = 2; f * f <= n; f++)
-        if (n % f == 0) return f;
-    return n;
-}
-
-// t^N in few products: 15 = 3 * 5 takes five. Of vectors and of numbers.
-template <int N, class W> ZOO_INLINE W product(W t) {
-    constexpr int f = smallest_factor(N);
-    if constexpr (N == 1) return t;
-    else if constexpr (N == 2) return t * t;
-    else if constexpr (f == N) return product<N - 1>(t) * t;
-    else return product<N / f>(product<f>(t));
-}
 
 // ------------------------------------------------------------------- logarithm and exponential, base 2
 
@@ -31,31 +17,14 @@ ZOO_INLINE V<float> split(V<float> t, V<float>& exponent) {
     return (V<float>)((VI<float>)t - (above & int32_t(0xff800000)));
 }
 
-// log2(m) for 0.75 <= m < 1.5: (m - 1) * Q(m - 1), a minimax fit of relative error 2^-25.
-ZOO_INLINE V<float> log2_near_1(V<float> m) {
-    constexpr float q[] = {1.442695032f,  -0.7213484784f, 0.4809020806f, -0.3605759221f, 0.2881915012f,
-                           -0.2427235091f, 0.2163248902f, -0.174230332f, 0.07806682358f};
-    const V<float> z = m - 1.0f, z2 = z * z, z4 = z2 * z2;
-    // In pairs (Estrin), so that fewer products wait for each other.
-    const V<float> a = fma(splat(q[1]), z, splat(q[0])), b = fma(splat(q[3]), z, splat(q[2]));
-    const V<float> c = fma(splat(q[5]), z, splat(q[4])), d = fma(splat(q[7]), z, splat(q[6]));
-    const V<float> high = fma(splat(q[8]), z4, fma(d, z2, c));
-    return fma(high, z4, fma(b, z2, a)) * z;
-}
+ZOO_INLINE V<float> log2_near_1(V<float> m) { return log2_of_1_plus(m - 1.0f); }
 
-// 2^v for v < 128, and 2^-126 below -126: a minimax fit of relative error 2^-29.
+// 2^v for v < 128, and 2^-126 below -126.
 ZOO_INLINE V<float> exp2(V<float> v) {
-    constexpr float q[] = {1.0f,           0.6931472057f,  0.2402264689f,  0.05550328777f,
-                           0.009618489003f, 0.001339993132f, 0.0001534580191f};
     constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
     v = max(v, splat(-126.0f));
     const V<float> shifted = v + kRound;
-    const V<float> f = v - (shifted - kRound);
-    const V<float> f2 = f * f;
-    const V<float> a = fma(splat(q[1]), f, splat(q[0])), b = fma(splat(q[3]), f, splat(q[2]));
-    const V<float> c = fma(splat(q[5]), f, splat(q[4]));
-    const V<float> sum = fma(fma(fma(splat(q[6]), f2, c), f2, b), f2, a);
-    return (V<float>)((VI<float>)sum + ((VI<float>)shifted << 23));
+    return (V<float>)((VI<float>)exp2_near_0(v - (shifted - kRound)) + ((VI<float>)shifted << 23));
 }
 
 // ------------------------------------------------------------------------ what an exponent is made of
