@@ -33,9 +33,9 @@ _OWN |= dict.fromkeys(
 _OWN |= {"fc5": (*_MLP, "init"), "cnn3": ("channels", "mean", "std", "init")}
 _OWN |= {_AVERAGE: ("members", "views")}
 _FORM = "folded"
-_SIZES = ("num_classes", "in_chans", "img_size", _FORM)
+SIZES = ("num_classes", "in_chans", "img_size", _FORM)  # what the data says, and the form
 # Said once, by the average, for all its members.
-_SHARED = (*_SIZES, "mean", "std")
+_SHARED = (*SIZES, "mean", "std")
 _FEATURE = re.compile(r"raw|(mean|max|min)(2|4|8)|(difference|luma|opponent)(1|2|4|8)", re.ASCII)
 INITS = ("default", "narrow")
 VIEWS = ("same", "flip", "up", "down", "left", "right")
@@ -63,7 +63,7 @@ def check_architecture(name: str, arguments: Collection[str], *, sizes: bool = F
     """
     if name not in _OWN:
         raise unknown("architecture", name, _OWN, see="zoo recipe ls", error=UsageError)
-    known = [*_OWN[name], *(_SIZES if sizes else (_FORM,))]
+    known = [*_OWN[name], *(SIZES if sizes else (_FORM,))]
     if sizes or _FORM in arguments:
         known += _PRUNED.get(name, ())
     for argument in arguments:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from zoo.architectures import SIZES
 from zoo.cards.index import info
 from zoo.errors import UsageError
 from zoo.recipes import Recipe
 from zoo.recipes.schema import ModelSpec
-from zoo.training.run import RunFolder
-
-# What the data says, or the form.
-_SAID = ("num_classes", "in_chans", "img_size", "folded")
+from zoo.training.run import RunFolder, holds_run
 
 
 def with_published_sizes(recipe: Recipe) -> Recipe:
@@ -34,14 +31,14 @@ def with_published_sizes(recipe: Recipe) -> Recipe:
     arch, arguments = _of(recipe.init)
     if arch != recipe.model.name:
         raise UsageError(f"{recipe.init} is a {arch}, the recipe's model a {recipe.model.name}")
-    said = {key: value for key, value in arguments.items() if key not in _SAID}
+    said = {key: value for key, value in arguments.items() if key not in SIZES}
     model = ModelSpec.model_validate({"name": arch, "folded": True, **said})
     return recipe.model_copy(update={"model": model})
 
 
 def _of(source: str) -> tuple[str, dict[str, Any]]:
     """Architecture and arguments of a published net or a run's."""
-    if (Path(source) / "recipe.yaml").is_file():
+    if holds_run(source):
         spec = RunFolder.open(source).recipe.model
         return spec.name, spec.arguments
     card = info(source)

@@ -88,14 +88,14 @@ class RunFolder:
             with reporting(self.path):
                 for folder in (self.path, self.path / "checkpoints"):
                     sweep(folder)
-            if not (self.path / "recipe.yaml").is_file():
+            if not holds_run(self.path):
                 content = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
                 write_text(self.path / "recipe.yaml", content)
             yield lock
 
     def _check(self, resume: bool) -> None:
         path = self.path
-        begun = (path / "recipe.yaml").is_file()
+        begun = holds_run(path)
         if begun and not resume:
             owner = FolderLock(path).described()
             raise UsageError(
@@ -144,6 +144,11 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """Content of run.json."""
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+
+
+def holds_run(folder: str | Path) -> bool:
+    """Whether a run has begun there."""
+    return (Path(folder) / "recipe.yaml").is_file()
 
 
 def _foreign(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,7 +11,7 @@ from zoo.data.load import load_data
 from zoo.layers import set_exponent
 from zoo.tensors import load_tensors
 from zoo.training.build import build_model
-from zoo.training.run import RunFolder
+from zoo.training.run import RunFolder, holds_run
 from zoo.weights import load
 
 
@@ -22,7 +21,7 @@ def find_trained(source: str) -> tuple[nn.Module, str]:
     Raises:
         NotFoundError, IntegrityError: see zoo.load and RunFolder.open.
     """
-    if not (Path(source) / "recipe.yaml").is_file():
+    if not holds_run(source):
         published = load(source)
         card: Any = published.card
         return published, card.sha256

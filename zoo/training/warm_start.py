@@ -71,8 +71,7 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
         else:
             tensor.copy_(given[name])
             copied.append(name)
-    whole = isinstance(model, Net) and model.folded
-    if not copied or (whole and fresh):
+    if not copied or (_is_folded(model) and fresh):
         what = "not all" if copied else "no tensor"
         raise UsageError(
             "\n  ".join([f"{what} of {source} fits {type(model).__name__}", *fresh])
@@ -84,7 +83,7 @@ def warm_start(model: nn.Module, source: str) -> WarmStart:
 def _in_the_form_of(model: nn.Module, source: str) -> tuple[nn.Module, str]:
     """A trained net in the form and normalisation that the model has, and its file's hash."""
     trained, sha256 = find_trained(source)
-    if isinstance(model, Net) and model.folded:
+    if _is_folded(model):
         return (published_form(trained) if isinstance(trained, Net) else trained), sha256
     if isinstance(trained, Net) and trained.folded:
         card: Any = trained.card
@@ -128,7 +127,7 @@ def _normalized_as(model: Net, trained: Net) -> Net:
 
 def _fixed(model: nn.Module) -> set[str]:
     """Names of the tensors that belong to the data or the recipe and not to what was learned."""
-    if isinstance(model, Net) and model.folded:
+    if _is_folded(model):
         return set()
     return {
         f"{name}.{key}"
@@ -136,3 +135,8 @@ def _fixed(model: nn.Module) -> set[str]:
         if isinstance(layer, Normalize | SortDistLinear)
         for key, _ in layer.named_buffers()
     }
+
+
+def _is_folded(model: nn.Module) -> bool:
+    """Whether it is a published form that is trained on."""
+    return isinstance(model, Net) and model.folded

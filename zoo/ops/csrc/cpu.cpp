@@ -285,22 +285,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> relu_offsets_backward(
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(zoo, CPU, m) {
-    m.impl("linf_dist", TORCH_BOX(&linf_dist));
-    m.impl("linf_dist_argmax", TORCH_BOX(&linf_dist_argmax));
-    m.impl("linf_dist_backward", TORCH_BOX(&linf_dist_backward));
-    m.impl("linf_dist_bounds", TORCH_BOX(&linf_dist_bounds));
-    m.impl("lp_dist", TORCH_BOX(&lp_dist));
-    m.impl("lp_dist_backward", TORCH_BOX(&lp_dist_backward));
-    m.impl("sort_dist", TORCH_BOX(&sort_dist));
-    m.impl("sort_dist_at", TORCH_BOX(&sort_dist_at));
-    m.impl("order_dist_bounds", TORCH_BOX(&order_dist_bounds));
+    ZOO_IMPLEMENT_DISTANCES(m);
     m.impl("pull_lines", TORCH_BOX(&pull_lines));
     m.impl("pull_lines_backward", TORCH_BOX(&pull_lines_backward));
     m.impl("relu_chord", TORCH_BOX(&relu_chord));
     m.impl("relu_chord_backward", TORCH_BOX(&relu_chord_backward));
     m.impl("relu_offsets", TORCH_BOX(&relu_offsets));
     m.impl("relu_offsets_backward", TORCH_BOX(&relu_offsets_backward));
-    m.impl("linf_dist_sparse", TORCH_BOX(&linf_dist_sparse));
-    m.impl("linf_dist_sparse_argmax", TORCH_BOX(&linf_dist_sparse_argmax));
-    m.impl("linf_dist_sparse_bounds", TORCH_BOX(&linf_dist_sparse_bounds));
 }

@@ -107,51 +107,53 @@ template <class F> __global__ void __launch_bounds__(kThreads) each_pair(int64_t
     if (pair < pairs) visit(pair);
 }
 
-template <class T> struct JoinLargest {
-    const T* y_PBO;
-    T* y;
+// Takes the states that the parts have left of a pair, in their order: out.join(all, next), then out.write(pair, all).
+template <class S, class Out> struct Join {
+    const S* state_PBO;
     int64_t pairs;
     int parts;
+    Out out;
+
     __device__ void operator()(int64_t pair) const {
-        T most = y_PBO[pair];
-        for (int part = 1; part < parts; part++) most = larger_or_nan(most, y_PBO[part * pairs + pair]);
-        y[pair] = most;
+        S all = state_PBO[pair];
+        for (int part = 1; part < parts; part++) out.join(all, state_PBO[part * pairs + pair]);
+        out.write(pair, all);
     }
 };
 
+template <class T> struct JoinLargest {
+    T* y;
+    __device__ __forceinline__ void join(T& all, T next) const { all = larger_or_nan(all, next); }
+    __device__ __forceinline__ void write(int64_t pair, T all) const { y[pair] = all; }
+};
+
 template <class T> struct JoinFound {
-    const Found<T>* found_PBO;
     T* y;
     int32_t* at;
-    int64_t pairs;
-    int parts;
-    __device__ void operator()(int64_t pair) const {
-        Found<T> first = found_PBO[pair];
-        for (int part = 1; part < parts; part++) {
-            const Found<T> later = found_PBO[part * pairs + pair];
-            if (wins(later.most, first.most)) first = later;
-        }
-        y[pair] = first.most, at[pair] = first.at;
+    __device__ __forceinline__ void join(Found<T>& all, const Found<T>& next) const {
+        if (wins(next.most, all.most)) all = next;
+    }
+    __device__ __forceinline__ void write(int64_t pair, const Found<T>& all) const {
+        y[pair] = all.most, at[pair] = all.at;
     }
 };
 
 template <class T> struct JoinEnds {
-    const Ends<T>* ends_PBO;
     T *lower, *upper;
-    int64_t pairs;
-    int parts;
-    __device__ void operator()(int64_t pair) const {
-        Ends<T> all = ends_PBO[pair];
-        for (int part = 1; part < parts; part++) {
-            const Ends<T> more = ends_PBO[part * pairs + pair];
-            all.near = larger_or_nan(all.near, more.near), all.far = larger_or_nan(all.far, more.far);
-        }
+    __device__ __forceinline__ void join(Ends<T>& all, const Ends<T>& next) const {
+        all.near = larger_or_nan(all.near, next.near), all.far = larger_or_nan(all.far, next.far);
+    }
+    __device__ __forceinline__ void write(int64_t pair, const Ends<T>& all) const {
         lower[pair] = all.near, upper[pair] = all.far;
     }
 };
 
 template <class F> auto launch_each_pair(int64_t pairs, F visit, Stream stream) {
     return launch(each_pair<F>, dim3(pieces(pairs, kThreads)), kThreads, 0, stream, pairs, visit);
+}
+
+template <class S, class Out> auto join_parts(const S* state_PBO, int64_t pairs, int parts, Out out, Stream stream) {
+    return launch_each_pair(pairs, Join<S, Out>{state_PBO, pairs, parts, out}, stream);
 }
 
 // ------------------------------------------------------------------------------------------- gradients

@@ -23,7 +23,7 @@ template <class T, class Context> int run_linf(Shape shape, const T* x, const T*
     T* y_PBO = parts.parts == 1 ? y : context.template memory<T>(pairs * parts.parts);
     ZOO_TRY((walk_all<R, R>(Walk<T, Largest<T>>{shape, {x}, w, parts, {y_PBO, shape}}, context.stream)));
     if (parts.parts == 1) return 0;
-    return int(launch_each_pair(pairs, JoinLargest<T>{y_PBO, y, pairs, parts.parts}, context.stream));
+    return int(join_parts(y_PBO, pairs, parts.parts, JoinLargest<T>{y}, context.stream));
 }
 
 template <class T, class Context>
@@ -34,7 +34,7 @@ int run_linf_argmax(Shape shape, const T* x, const T* w, T* y, int32_t* at, Cont
     auto* found = context.template memory<Found<T>>(pairs * parts.parts);
     const LargestAt<T> op{found, shape, x, w, parts};
     ZOO_TRY((walk_all<R, C>(Walk<T, LargestAt<T>>{shape, {x}, w, parts, op}, context.stream)));
-    return int(launch_each_pair(pairs, JoinFound<T>{found, y, at, pairs, parts.parts}, context.stream));
+    return int(join_parts(found, pairs, parts.parts, JoinFound<T>{y, at}, context.stream));
 }
 
 template <class T, class Context>
@@ -44,7 +44,7 @@ int run_linf_bounds(Shape shape, const T* lower, const T* upper, const T* w, T* 
     const int64_t pairs = shape.b * shape.o;
     auto* ends = context.template memory<Ends<T>>(pairs * parts.parts);
     ZOO_TRY((walk_all<R, R>(Walk<T, EndsOfBox<T>>{shape, {lower, upper}, w, parts, {ends, shape}}, context.stream)));
-    return int(launch_each_pair(pairs, JoinEnds<T>{ends, near, far, pairs, parts.parts}, context.stream));
+    return int(join_parts(ends, pairs, parts.parts, JoinEnds<T>{near, far}, context.stream));
 }
 
 template <class T, class Context>
