@@ -14,9 +14,10 @@ BIN := .venv/bin
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
 
-# Two workers, one thread each; a file's tests stay together, as they share what is slow to make.
+# Two workers, one thread each; where a test wants two, they sleep when they wait, as cores are taken.
+# A file's tests stay together: they share what is slow to make.
 test: .venv/developing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: .venv/developing
 	$(BIN)/python -m pytest tests/faults tests/test_halving.py tests/test_processes.py tests/test_training.py tests/test_cli.py --full -q

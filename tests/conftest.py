@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import sys
@@ -53,6 +54,14 @@ def tally(pytestconfig) -> Callable[..., Tally]:
         return line
 
     return begin
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # all that was imported for good: a collection looks at what came since
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:

@@ -76,16 +76,17 @@ def test_a_planted_bug_is_found(name: str, bugs: Tally) -> None:
 
 @pytest.mark.parametrize("name", _names(overcautious))
 def test_a_certifier_that_proves_too_little_is_found_and_never_broken(
-    name: str, timid: Tally
+    name: str, timid: Tally, times
 ) -> None:
     mutant = _load(overcautious, name)
     timid["planted"] += 1
     assert any(found(mutant, hunt) for hunt in mutant.HUNTS)
     timid["found"] += 1
+    borders = BORDERS[: times(3, 1)]
     with pytest.MonkeyPatch.context() as patch:
         mutant.plant(patch)
-        broken = {hunt: hunts.first_finding(hunt) for hunt in BORDERS}
-    assert broken == dict.fromkeys(BORDERS)
+        broken = {hunt: hunts.first_finding(hunt) for hunt in borders}
+    assert broken == dict.fromkeys(borders)
 
 
 def test_there_are_enough_of_them() -> None:

@@ -1,4 +1,4 @@
-"""A verdict is a fact of the weights (S8): batches, threads and kernels move no bit of it."""
+"""A verdict is a fact of the weights (S8): batches, threads and kernels do not move it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from zoo.data.load import load_data
 from zoo.errors import NotFoundError
 
 PROGRAM = """
-import json, sys, torch, zoo
+import functools, json, sys, torch, zoo
+from zoo.data.load import load_data
 from zoo.ops.native import describe
+load_data = functools.cache(load_data)
 found = [describe()]
 for name, count, threads, size in json.loads(sys.argv[1]):
     torch.set_num_threads(threads)
-    report = zoo.evaluate(name, attack=None, n=count, batch_size=size)
+    card = zoo.info(name)
+    split = load_data(card.data, card.split)
+    report = zoo.evaluate(name, split, attack=None, n=count, batch_size=size)
     found.append([name, report.logits_sha256, report.samples])
 print(json.dumps(found))
 """
 # Threads, images a batch.
 SETTINGS = [(1, 256), (2, 7), (2, 256), (1, 1)]
+# Logits of this size or less are not told apart by nets whose sums have no fixed order.
+ROUNDING = 1e-4
 
 
 def available() -> dict[str, int]:
@@ -52,25 +58,40 @@ def evaluated(ops: str, plan: list[tuple]) -> list:
     return found
 
 
-def test_verdicts_are_the_same_bits_in_any_batch_thread_or_kernel(times, tally, kernels) -> None:
+def test_verdicts_are_the_same_in_any_batch_thread_or_kernel(times, tally, kernels) -> None:
+    """To the bit for nets of a fixed order of sums, whose cards pin their logits.
+
+    Others promise verdicts for any order: their bounds may differ in the last places, so an image
+    may have another verdict where its margin is as small as those, and there alone.
+    """
     line = tally("batches, threads, kernels", "other verdicts", "other logits")
-    # The reference is slow at single images: a part of a large split tells as much.
+    # The reference is slow: a part of a large split tells as much.
     plan = [
-        (name, times(total, min(total, 90)) if size > 1 else 90, threads, size)
+        (name, total if total < 1000 and size > 1 else times(300, 30), threads, size)
         for name, total in available().items()
         for threads, size in SETTINGS[: times(4, 2)]
     ]
     first: dict[tuple, list] = {}
     for ops in ("native", "torch"):
         for (name, count, *_), (_, logits, samples) in zip(plan, evaluated(ops, plan), strict=True):
-            same = first.setdefault((name, count), [logits, samples])
+            card, same = zoo.info(name), first.setdefault((name, count), [logits, samples])
+            line["evaluations"] += 1
+            if card.logits_sha256 is None:
+                line["other verdicts"] += [*map(verdict, samples)] != [*map(verdict, same[1])]
+                continue
             line["other logits"] += logits != same[0]
             line["other verdicts"] += samples != same[1]
-            line["evaluations"] += 1
-            if count == zoo.info(name).counts.n:
-                assert logits == zoo.info(name).logits_sha256
+            if count == card.counts.n:
+                assert logits == card.logits_sha256
     assert line["evaluations"] >= 12
     assert line["other verdicts"] == line["other logits"] == 0
+
+
+def verdict(sample: dict) -> list:
+    """What does not hang on the order of sums."""
+    keys = ("index", "label", "pred", "status", "naive", "a", "b")
+    near = abs(sample["margin"]) < ROUNDING
+    return [sample["index"]] if near else [sample[key] for key in keys]
 
 
 def test_the_order_of_pixels_and_of_images_moves_no_bit() -> None:
