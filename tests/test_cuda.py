@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.ops import linf_dist, linf_dist_argmax, linf_dist_bounds, lp_dist, native, sort_dist
+from zoo.ops import (
+    linf_dist,
+    linf_dist_argmax,
+    linf_dist_bounds,
+    lp_dist,
+    native,
+    order_dist,
+    sort_dist,
+)
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA GPU", allow_module_level=True)
@@ -62,6 +70,14 @@ def test_the_cpus_bits_at_infinity_with_gradients(shape, dtype) -> None:
     box = x_BI, x_BI + 0.3
     on_gpu = linf_dist_bounds(box[0].cuda(), box[1].cuda(), w_OI.cuda())
     assert all(map(torch.equal, (end.cpu() for end in on_gpu), linf_dist_bounds(*box, w_OI)))
+
+
+def test_more_order_statistics_than_a_thread_holds_are_the_references() -> None:
+    x_BI, w_OI = operands((3, 5, 200), torch.float32)
+    for num_k in 64, 65, 200:
+        v_K = torch.full((num_k,), 1 / num_k)
+        found = order_dist(x_BI.cuda(), w_OI.cuda(), v_K.cuda())
+        assert torch.equal(found.cpu(), order_dist(x_BI, w_OI, v_K))
 
 
 @shapes

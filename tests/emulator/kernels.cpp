@@ -72,7 +72,7 @@ template <class T> int run_op(const std::string& op, Shape shape, Context& conte
     const auto edges = [&](int k) {
         const int64_t count = arguments.num_edges;
         const uint16_t* index = given_ints(k + 1, count, uint16_t());
-        return Edges<T>{shape, given(k, count), index, given_ints(k + 2, shape.o + 1, int32_t()), count};
+        return zoo::Edges<T>{given(k, count), index, given_ints(k + 2, shape.o + 1, int32_t()), count};
     };
     const T zero = 0;
     const int32_t none = 0;
@@ -106,13 +106,14 @@ template <class T> int run_op(const std::string& op, Shape shape, Context& conte
         error = run_sorted_bounds(
             shape, given(0, x_size), given(1, x_size), given(2, w_size), given(3, num_k), num_k,
             wanted(0, pairs, zero), wanted(1, pairs, zero), context);
-    if (op == "edges") error = run_edges(edges(1), given(0, x_size), wanted(0, pairs, zero), context);
+    if (op == "edges") error = run_edges(shape, given(0, x_size), edges(1), wanted(0, pairs, zero), context);
     if (op == "edges_argmax")
         error = run_edges_argmax(
-            edges(1), given(0, x_size), wanted(0, pairs, zero), wanted(1, pairs, none), context);
+            shape, given(0, x_size), edges(1), wanted(0, pairs, zero), wanted(1, pairs, none), context);
     if (op == "edges_bounds")
         error = run_edges_bounds(
-            edges(2), given(0, x_size), given(1, x_size), wanted(0, pairs, zero), wanted(1, pairs, zero), context);
+            shape, given(0, x_size), given(1, x_size), edges(2), wanted(0, pairs, zero), wanted(1, pairs, zero),
+            context);
     for (const Copy& copy : copies) memcpy(copy.to, copy.from, copy.bytes);
     return error;
 }

@@ -13,19 +13,6 @@ namespace {
 
 // ---------------------------------------------------------------------------------------------- checks
 
-// Edges may come from a file: none may make a kernel read where it must not.
-Shape checked_edges(const char* op, Tensor& x_BI, Tensor& value_E, Tensor& index_E, Tensor& start) {
-    const Shape shape = shape_of_edges(op, x_BI, value_E, index_E, start);
-    const int64_t num_edges = index_E.numel();
-    const uint16_t* index = in<uint16_t>(index_E);
-    const int32_t* starts = in<int32_t>(start);
-    bool fit = starts[0] == 0 && starts[shape.o] == num_edges;
-    for (int64_t o = 0; fit && o < shape.o; o++) fit = starts[o] < starts[o + 1];
-    for (int64_t e = 0; fit && e < num_edges; e++) fit = index[e] < shape.i;
-    STD_TORCH_CHECK(fit, op, ": edges that are not those of a layer with ", shape.i, " inputs");
-    return shape;
-}
-
 // Of this other tensor's type and shape; made contiguous.
 void check_like(const char* op, Tensor& tensor, const Tensor& other) {
     bool fit = tensor.scalar_type() == other.scalar_type() && tensor.dim() == other.dim();
@@ -83,26 +70,47 @@ bool all_within(const Tensor& tensor, float limit, double limit_double) {
     return tensor.scalar_type() == ScalarType::Double && all_within(tensor, limit_double);
 }
 
-template <class... Tensors> bool native(const Tensors&... tensors) {
-    constexpr float kMost = std::numeric_limits<float>::max();
-    constexpr double kMostDouble = std::numeric_limits<double>::max();
-    return (all_within(tensors, kMost, kMostDouble) && ...);
-}
-
-// Finite p scales by powers of two, which must be numbers themselves.
-template <class... Tensors> bool native_at_finite_p(const Tensors&... tensors) {
-    return (all_within(tensors, 1e35f, 1e300) && ...);
-}
-
 // f(kernels, T()) for the tensor's type.
 template <class F> void by_type(const Tensor& tensor, F f) {
     if (tensor.scalar_type() == ScalarType::Float) f(zoo::floats, float());
     else f(zoo::doubles, double());
 }
 
-// The same, unless there is no pair.
-template <class F> void run(const Tensor& tensor, Shape shape, F f) {
-    if (shape.b > 0 && shape.o > 0) by_type(tensor, f);
-}
+// The device of distances.h.
+struct Cpu {
+    template <class... Tensors> static void check(const char*, const Tensors&...) {}
+    static void check_winners(const char* op, const Tensor& at_BO, Shape shape) {
+        const int32_t* at = in<int32_t>(at_BO);
+        bool inside = true;
+        for (int64_t pair = 0; pair < shape.b * shape.o; pair++) inside &= 0 <= at[pair] && at[pair] < shape.i;
+        STD_TORCH_CHECK(inside, op, ": a winning coordinate is none of the ", shape.i);
+    }
+    // Edges may come from a file: none may make a kernel read where it must not.
+    static void check_edges(const char* op, const Tensor& index_E, const Tensor& start, Shape shape) {
+        const int64_t num_edges = index_E.numel();
+        const uint16_t* index = in<uint16_t>(index_E);
+        const int32_t* starts = in<int32_t>(start);
+        bool fit = starts[0] == 0 && starts[shape.o] == num_edges;
+        for (int64_t o = 0; fit && o < shape.o; o++) fit = starts[o] < starts[o + 1];
+        for (int64_t e = 0; fit && e < num_edges; e++) fit = index[e] < shape.i;
+        STD_TORCH_CHECK(fit, op, ": edges that are not those of a layer with ", shape.i, " inputs");
+    }
+    template <class... Tensors> static bool takes(const Tensors&... tensors) {
+        constexpr float kMost = std::numeric_limits<float>::max();
+        constexpr double kMostDouble = std::numeric_limits<double>::max();
+        return (all_within(tensors, kMost, kMostDouble) && ...);
+    }
+    // Finite p scales by powers of two, which must be numbers themselves.
+    template <class... Tensors> static bool takes_at_finite_p(const Tensors&... tensors) {
+        return (all_within(tensors, 1e35f, 1e300) && ...);
+    }
+    // Gradients are multiplied by up to 2^63 on the way.
+    static bool takes_gradient(const Tensor& grad) { return all_within(grad, 1e15f, 1e15); }
+    static bool takes_places(int64_t) { return true; }
+    template <class F> static void run(const char*, const Tensor& like, Shape shape, F f) {
+        if (shape.b > 0 && shape.o > 0)
+            by_type(like, [&](const auto& kernels, auto t) { f(kernels, parallel, t); });
+    }
+};
 
 }  // namespace

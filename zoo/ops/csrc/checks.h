@@ -20,21 +20,6 @@
 #define STABLE_TORCH_ERROR_CODE_CHECK TORCH_ERROR_CODE_CHECK
 #endif
 
-// Registers the distances, which every device has functions of these names for.
-#define ZOO_IMPLEMENT_DISTANCES(m) \
-    m.impl("linf_dist", TORCH_BOX(&linf_dist)); \
-    m.impl("linf_dist_argmax", TORCH_BOX(&linf_dist_argmax)); \
-    m.impl("linf_dist_backward", TORCH_BOX(&linf_dist_backward)); \
-    m.impl("linf_dist_bounds", TORCH_BOX(&linf_dist_bounds)); \
-    m.impl("lp_dist", TORCH_BOX(&lp_dist)); \
-    m.impl("lp_dist_backward", TORCH_BOX(&lp_dist_backward)); \
-    m.impl("sort_dist", TORCH_BOX(&sort_dist)); \
-    m.impl("sort_dist_at", TORCH_BOX(&sort_dist_at)); \
-    m.impl("order_dist_bounds", TORCH_BOX(&order_dist_bounds)); \
-    m.impl("linf_dist_sparse", TORCH_BOX(&linf_dist_sparse)); \
-    m.impl("linf_dist_sparse_argmax", TORCH_BOX(&linf_dist_sparse_argmax)); \
-    m.impl("linf_dist_sparse_bounds", TORCH_BOX(&linf_dist_sparse_bounds))
-
 namespace {
 
 using torch::headeronly::ScalarType;

@@ -43,14 +43,10 @@ template <class T> struct Kernels {
     void (*sorted_bounds)(
         Shape, const T* lower_BI, const T* upper_BI, const T* w_OI, const T* v_K, int num_k, T* lower_BO, T* upper_BO,
         Parallel);
-    void (*linf_edges)(
-        Shape, const T* x_BI, const T* value_E, const uint16_t* index_E, const int32_t* start, T* y_BO, Parallel);
-    void (*linf_edges_argmax)(
-        Shape, const T* x_BI, const T* value_E, const uint16_t* index_E, const int32_t* start, T* y_BO,
-        int32_t* edge_BO, Parallel);
+    void (*linf_edges)(Shape, const T* x_BI, Edges<T>, T* y_BO, Parallel);
+    void (*linf_edges_argmax)(Shape, const T* x_BI, Edges<T>, T* y_BO, int32_t* edge_BO, Parallel);
     void (*linf_edges_bounds)(
-        Shape, const T* lower_BI, const T* upper_BI, const T* value_E, const uint16_t* index_E, const int32_t* start,
-        T* lower_BO, T* upper_BO, Parallel);
+        Shape, const T* lower_BI, const T* upper_BI, Edges<T>, T* lower_BO, T* upper_BO, Parallel);
     void (*pull_lines)(LineShape, const T* rows_BSD, Lines<const T>, T* pulled_BSD, T* constant_BS, Parallel);
     void (*pull_lines_backward)(
         LineShape, const T* grad_pulled_BSD, const T* grad_constant_BS, const T* rows_BSD, Lines<const T>,

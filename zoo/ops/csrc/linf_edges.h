@@ -35,8 +35,7 @@ template <class T, int G> class Outputs {
 constexpr int kGroupsOfTask = 4;  // groups of rows that share the reading of an edge
 
 template <class T>
-void linf_edges(
-    Shape shape, const T* x, const T* value, const uint16_t* index, const int32_t* start, T* y, Parallel parallel) {
+void linf_edges(Shape shape, const T* x, Edges<T> edges, T* y, Parallel parallel) {
     constexpr int N = kLanes<T>, G = kGroupsOfTask;
     const Columns<T, G> rows(x, shape.b, shape.i, parallel);
     each_range(parallel, rows.groups / G, [&](int64_t begin, int64_t end) {
@@ -45,14 +44,14 @@ void linf_edges(
             for (int64_t o = 0; o < shape.o; o++) {
                 V<T> even[G] = {}, odd[G] = {};
                 const auto take = [&](V<T>(&most)[G], int32_t e) ZOO_LAMBDA {
-                    const V<T> v = splat(value[e]);
-                    const T* x_e = rows[block * G] + index[e] * G * N;
+                    const V<T> v = splat(edges.value_E[e]);
+                    const T* x_e = rows[block * G] + edges.index_E[e] * G * N;
 #pragma GCC unroll 4
                     for (int k = 0; k < G; k++) most[k] = abs_max(most[k], load(x_e + k * N) - v);
                 };
-                int32_t e = start[o];
-                for (; e + 1 < start[o + 1]; e += 2) take(even, e), take(odd, e + 1);
-                if (e < start[o + 1]) take(even, e);
+                int32_t e = edges.start[o];
+                for (; e + 1 < edges.start[o + 1]; e += 2) take(even, e), take(odd, e + 1);
+                if (e < edges.start[o + 1]) take(even, e);
                 for (int k = 0; k < G; k++) outputs.put(k, o, max(even[k], odd[k]));
                 outputs.write(o);
             }
@@ -62,9 +61,7 @@ void linf_edges(
 
 // As above, with the first edge that wins.
 template <class T>
-void linf_edges_argmax(
-    Shape shape, const T* x, const T* value, const uint16_t* index, const int32_t* start, T* y, int32_t* edge,
-    Parallel parallel) {
+void linf_edges_argmax(Shape shape, const T* x, Edges<T> edges, T* y, int32_t* edge, Parallel parallel) {
     constexpr int N = kLanes<T>;
     const Columns<T> rows(x, shape.b, shape.i, parallel);
     each_range(parallel, rows.groups, [&](int64_t begin, int64_t end) {
@@ -74,8 +71,8 @@ void linf_edges_argmax(
             for (int64_t o = 0; o < shape.o; o++) {
                 V<T> most = splat<T>(-1);
                 VI<T> where{};
-                for (int32_t e = start[o]; e < start[o + 1]; e++) {
-                    const V<T> size = abs<T>(load(rows[g] + index[e] * N) - splat(value[e]));
+                for (int32_t e = edges.start[o]; e < edges.start[o + 1]; e++) {
+                    const V<T> size = abs<T>(load(rows[g] + edges.index_E[e] * N) - splat(edges.value_E[e]));
                     where = size > most ? VI<T>{} + typename IntOf<T>::type(e) : where;
                     most = max(most, size);
                 }
@@ -89,8 +86,7 @@ void linf_edges_argmax(
 
 template <class T>
 void linf_edges_bounds(
-    Shape shape, const T* lower, const T* upper, const T* value, const uint16_t* index, const int32_t* start,
-    T* lower_out, T* upper_out, Parallel parallel) {
+    Shape shape, const T* lower, const T* upper, Edges<T> edges, T* lower_out, T* upper_out, Parallel parallel) {
     constexpr int N = kLanes<T>, G = kGroupsOfTask;
     const Columns<T, G> lowers(lower, shape.b, shape.i, parallel), uppers(upper, shape.b, shape.i, parallel);
     each_range(parallel, lowers.groups / G, [&](int64_t begin, int64_t end) {
@@ -99,11 +95,11 @@ void linf_edges_bounds(
             for (int64_t o = 0; o < shape.o; o++) {
                 V<T> near[G] = {}, far[G];
                 for (int k = 0; k < G; k++) far[k] = splat<T>(-INFINITY);
-                for (int32_t e = start[o]; e < start[o + 1]; e++) {
-                    const V<T> v = splat(value[e]);
+                for (int32_t e = edges.start[o]; e < edges.start[o + 1]; e++) {
+                    const V<T> v = splat(edges.value_E[e]);
 #pragma GCC unroll 4
                     for (int k = 0; k < G; k++) {
-                        const int64_t at = (index[e] * G + k) * N;
+                        const int64_t at = (edges.index_E[e] * G + k) * N;
                         const V<T> below = load(lowers[block * G] + at) - v, above = load(uppers[block * G] + at) - v;
                         near[k] = max(near[k], max(below, -above));
                         far[k] = max(far[k], max(above, -below));

@@ -6,6 +6,7 @@
 
 namespace {
 
+using zoo::Edges;
 using zoo::Parallel;
 using zoo::Shape;
 

@@ -24,16 +24,12 @@ __global__ void __launch_bounds__(kThreads) transpose(const T* x, int64_t rows, 
         if (c0 + k < columns && r0 + lane < rows) t[(c0 + k) * rows + r0 + lane] = square.value[lane][k];
 }
 
-template <class T> struct Edges {
+// Whatever the numbers are, nothing is read that is not there.
+template <class T> struct Edges : zoo::Edges<T> {
     Shape shape;
-    const T* value_E;
-    const uint16_t* index_E;
-    const int32_t* start;
-    int64_t num_edges;
 
-    // Whatever the numbers are, nothing is read that is not there.
-    __device__ __forceinline__ int64_t edge(int32_t e) const { return e < 0 ? 0 : smaller(e, num_edges); }
-    __device__ __forceinline__ int64_t feature(int64_t e) const { return smaller(index_E[e], shape.i - 1); }
+    __device__ __forceinline__ int64_t edge(int32_t e) const { return e < 0 ? 0 : smaller(e, this->num_edges); }
+    __device__ __forceinline__ int64_t feature(int64_t e) const { return smaller(this->index_E[e], shape.i - 1); }
 };
 
 template <class T> struct LargestEdge {

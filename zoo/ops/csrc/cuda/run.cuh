@@ -59,6 +59,8 @@ int run_linf_backward(
 
 // -------------------------------------------------------------------------------------- order statistics
 
+constexpr int kMostPlaces = 64;
+
 // f(Count<M>) for a number of registers that holds K.
 template <int M> using Count = std::integral_constant<int, M>;
 
@@ -66,7 +68,7 @@ template <class F> int with_room(int num_k, F f) {
     if (num_k <= 4) return f(Count<4>{});
     if (num_k <= 10) return f(Count<10>{});
     if (num_k <= 32) return f(Count<32>{});
-    return f(Count<64>{});
+    return f(Count<kMostPlaces>{});
 }
 
 template <class T, class Context>
@@ -106,34 +108,36 @@ T* transposed(const T* x, int64_t rows, int64_t columns, Context& context, int& 
     return t;
 }
 
-template <class T, class Op, class Context> int walk_all_edges(const Edges<T>& edges, Op op, Context& context) {
-    const dim3 grid(pieces(edges.shape.b, kTurn), pieces(edges.shape.o, kThreads / kTurn));
-    return int(launch(walk_edges<T, Op>, grid, kThreads, 0, context.stream, edges, op));
+template <class T, class Op, class Context>
+int walk_all_edges(Shape shape, zoo::Edges<T> edges, Op op, Context& context) {
+    const dim3 grid(pieces(shape.b, kTurn), pieces(shape.o, kThreads / kTurn));
+    return int(launch(walk_edges<T, Op>, grid, kThreads, 0, context.stream, Edges<T>{edges, shape}, op));
 }
 
-template <class T, class Context> int run_edges(const Edges<T>& edges, const T* x, T* y, Context& context) {
+template <class T, class Context> int run_edges(Shape shape, const T* x, zoo::Edges<T> edges, T* y, Context& context) {
     int error = 0;
-    const T* x_IB = transposed(x, edges.shape.b, edges.shape.i, context, error);
+    const T* x_IB = transposed(x, shape.b, shape.i, context, error);
     ZOO_TRY(error);
-    return walk_all_edges(edges, LargestEdge<T>{x_IB, y}, context);
-}
-
-template <class T, class Context>
-int run_edges_argmax(const Edges<T>& edges, const T* x, T* y, int32_t* edge, Context& context) {
-    int error = 0;
-    const T* x_IB = transposed(x, edges.shape.b, edges.shape.i, context, error);
-    ZOO_TRY(error);
-    return walk_all_edges(edges, LargestEdgeAt<T>{x_IB, y, edge}, context);
+    return walk_all_edges(shape, edges, LargestEdge<T>{x_IB, y}, context);
 }
 
 template <class T, class Context>
-int run_edges_bounds(const Edges<T>& edges, const T* lower, const T* upper, T* near, T* far, Context& context) {
+int run_edges_argmax(Shape shape, const T* x, zoo::Edges<T> edges, T* y, int32_t* edge, Context& context) {
     int error = 0;
-    const T* lower_IB = transposed(lower, edges.shape.b, edges.shape.i, context, error);
+    const T* x_IB = transposed(x, shape.b, shape.i, context, error);
     ZOO_TRY(error);
-    const T* upper_IB = transposed(upper, edges.shape.b, edges.shape.i, context, error);
+    return walk_all_edges(shape, edges, LargestEdgeAt<T>{x_IB, y, edge}, context);
+}
+
+template <class T, class Context>
+int run_edges_bounds(
+    Shape shape, const T* lower, const T* upper, zoo::Edges<T> edges, T* near, T* far, Context& context) {
+    int error = 0;
+    const T* lower_IB = transposed(lower, shape.b, shape.i, context, error);
     ZOO_TRY(error);
-    return walk_all_edges(edges, EndsOfEdges<T>{lower_IB, upper_IB, near, far}, context);
+    const T* upper_IB = transposed(upper, shape.b, shape.i, context, error);
+    ZOO_TRY(error);
+    return walk_all_edges(shape, edges, EndsOfEdges<T>{lower_IB, upper_IB, near, far}, context);
 }
 
 // ---------------------------------------------------------------------------------------------- finite p
@@ -254,5 +258,24 @@ int run_lp_backward(
     }
     return all(Real{p - 1});
 }
+
+// All of them, by the names of kernels.h.
+struct CudaKernels {
+#define ZOO_KERNEL(name, run) \
+    template <class... Arguments> int name(Arguments&&... arguments) const { return run(arguments...); }
+    ZOO_KERNEL(linf, run_linf)
+    ZOO_KERNEL(linf_argmax, run_linf_argmax)
+    ZOO_KERNEL(linf_backward, run_linf_backward)
+    ZOO_KERNEL(linf_bounds, run_linf_bounds)
+    ZOO_KERNEL(lp, run_lp)
+    ZOO_KERNEL(lp_backward, run_lp_backward)
+    ZOO_KERNEL(sorted, run_sorted)
+    ZOO_KERNEL(sorted_at, run_sorted_at)
+    ZOO_KERNEL(sorted_bounds, run_sorted_bounds)
+    ZOO_KERNEL(linf_edges, run_edges)
+    ZOO_KERNEL(linf_edges_argmax, run_edges_argmax)
+    ZOO_KERNEL(linf_edges_bounds, run_edges_bounds)
+#undef ZOO_KERNEL
+};
 
 }  // namespace
