@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,8 +72,9 @@ def test_recipe_says_what_its_name_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_recipe_trains_two_steps(name: str, tmp_path, monkeypatch) -> None:
-    narrow = {"model.width": 64, "batch_size": 4, "epochs": 2, "evaluate_every": 2}
-    narrow |= {"model.channels": 4} if "conv" in name else {}
+    narrow: dict[str, Any] = {"batch_size": 4, "epochs": 2, "evaluate_every": 2}
+    if not load_recipe(name).model.folded:  # else its sizes are those of a published net
+        narrow |= {"model.width": 64} | ({"model.channels": 4} if "conv" in name else {})
     recipe = load_recipe(name, narrow)
     g = torch.Generator().manual_seed(0)
     shape = SHAPES[recipe.data]
