@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests import data_fixtures as fx
+from zoo.data.fetch import fetch
 from zoo.data.load import load_data
 from zoo.data.names import DATASETS, PATH_SOURCES, check_data_name, data_root
 from zoo.data.sources import sources
@@ -106,6 +107,26 @@ def test_absent_and_offline(
     with pytest.raises(NotFoundError, match="HF_HUB_OFFLINE=1"):
         load_data(name)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("left", [[], ["raw/labels.gz"]])
+def test_a_failed_download_leaves_no_empty_folders(left, offline_root: Path, monkeypatch) -> None:
+    monkeypatch.delenv("ZOO_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+    def open_files(root: Path, download: bool) -> None:
+        if not download:
+            raise RuntimeError("Dataset not found")
+        (root / "raw" / "parts").mkdir(parents=True)
+        for name in left:
+            (root / name).write_text("fetched")
+        raise OSError("no route")
+
+    with pytest.raises(NotFoundError, match="download failed: OSError: no route"):
+        fetch("mnist", open_files)
+    root = offline_root / "mnist"
+    assert [path for path in root.rglob("*") if path.is_file()] == [root / name for name in left]
+    assert root.exists() == bool(left) and not (root / "raw" / "parts").exists()
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,12 @@ def fetch(name: str, open_files: Callable[[Path, bool], T]) -> T:
     switch = next((key for key in ("ZOO_OFFLINE", "HF_HUB_OFFLINE") if _is_on(key)), None)
     if switch:
         raise _absent(name, root, f"downloads are switched off ({switch}={os.environ[switch]})")
+    was_there = root.exists()
     try:
         return _quietly(open_files, root, True)
     except Exception as error:  # sockets, archives, folders: each fails in its own way
+        if not was_there:
+            _remove_empty(root)
         raise _absent(name, root, f"the download failed: {_one_line(error)}") from error
 
 
@@ -52,6 +55,13 @@ def _quietly(open_files: Callable[[Path, bool], T], root: Path, download: bool) 
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return open_files(root, download)
+
+
+def _remove_empty(root: Path) -> None:
+    """Folders that a download made before it failed; what it fetched stays."""
+    for path in (*sorted(root.rglob("*"), reverse=True), root):
+        with contextlib.suppress(OSError):  # a file, or a folder that holds one
+            path.rmdir()
 
 
 def _is_on(key: str) -> bool:
