@@ -17,6 +17,21 @@ from torch.nn import functional as F
 Pull = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
+class _SumAndDifference(torch.autograd.Function):
+    """(a + b, a - b), whose derivative is itself: autograd's own makes a pass more."""
+
+    @staticmethod
+    def forward(ctx: object, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        return a + b, a - b
+
+    @staticmethod
+    def backward(ctx: object, total: Tensor, difference: Tensor) -> tuple[Tensor, Tensor]:
+        return total + difference, total - difference
+
+
+sum_and_difference = _SumAndDifference.apply
+
+
 @dataclass(frozen=True)
 class Affine:
     """x -> product(x, weight) + bias.
@@ -65,6 +80,20 @@ class Affine:
     def radius(self, radius: Tensor) -> Tensor:
         """|W| radius."""
         return self.product(radius, self.weight.abs())
+
+    def mid_rad(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and radius of the image of [lower, upper], rounding ignored.
+
+        The halves of (lower + upper) / 2 are taken where numbers are few, at the outputs of a fully
+        connected layer: a pass over its inputs, and one over their gradients, costs as much as a
+        product.
+        """
+        total, width = sum_and_difference(upper, lower)
+        if not self.fully_connected:
+            return self.centre(total / 2), self.radius(width / 2)
+        mid = self.product(total, self.weight) / 2
+        radius = self.product(width, self.weight.abs()) / 2
+        return mid if self.bias is None else mid + self.bias, radius
 
     def magnitude(self, largest: Tensor) -> Tensor:
         """|W| largest + |b|: at least the sum of the sizes of all terms of any input so large."""

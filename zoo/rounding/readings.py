@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo.rounding.affine import Affine
+from zoo.rounding.affine import Affine, sum_and_difference
 from zoo.rounding.directed import Ends, cast_down, cast_up, mid_rad, next_down, next_up
 from zoo.rounding.library import library_error
 from zoo.rounding.ordered import ordered_slack
@@ -72,8 +72,8 @@ class _Naive(Reading):
         return torch.minimum(low, high), torch.maximum(low, high)
 
     def affine(self, layer: Affine, lower: Tensor, upper: Tensor) -> Ends:
-        centre, radius = layer.centre((lower + upper) / 2), layer.radius((upper - lower) / 2)
-        return centre - radius, centre + radius
+        upper, lower = sum_and_difference(*layer.mid_rad(lower, upper))
+        return lower, upper
 
     def elided(self, layer: Affine, lower_BI: Tensor, upper_BI: Tensor, y_B: Tensor) -> Tensor:
         return self.affine(layer.differences(y_B), lower_BI, upper_BI)[0]
