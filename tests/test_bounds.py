@@ -170,5 +170,5 @@ def test_the_constant_is_the_product_over_all_normalisations():
 def test_a_forward_that_was_replaced_is_refused():
     net = random_net("folded", 0)
     net.layers.dist2.forward = lambda x: x[:, :6] * 2
-    with pytest.raises(UsageError, match="forward of its own"):
+    with pytest.raises(UsageError, match="methods of its own"):
         certify(net, random_images(0, 2), torch.tensor([0, 1]), 0.1)

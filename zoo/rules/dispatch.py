@@ -62,11 +62,16 @@ class Rule(Generic[P, R]):
             or layer._forward_pre_hooks
             or module._global_forward_hooks
             or module._global_forward_pre_hooks
-            or "forward" in vars(layer)
+            or _overridden(layer)
             or layer._compiled_call_impl is not None
         ):
             raise UsageError(
-                f"layer {type(layer).__name__} has forward hooks, a forward of its own or is "
+                f"layer {type(layer).__name__} has forward hooks, methods of its own or is "
                 f"compiled, which no {self.name} rule sees\n  bound the model without them"
             )
         return self._table[type(layer)](layer, *args, **kwargs)
+
+
+def _overridden(layer: nn.Module) -> bool:
+    """Whether this instance replaces a method of its class, as its forward or what that calls."""
+    return any(callable(getattr(type(layer), name, None)) for name in vars(layer))

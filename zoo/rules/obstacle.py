@@ -30,7 +30,7 @@ def check_certifiable(model: nn.Module) -> None:
         where = f"layer {name or 'model'} ({type(layer).__name__})"
         if layer.training:
             raise UsageError(f"cannot certify: {where} is in train mode; call model.eval() first")
-        reason = obstacle(layer)
+        reason = obstacle(layer) or _overwriting(layer)
         if reason is not None:
             raise UsageError(f"cannot certify: {where}: {reason}")
     dtypes = set()
@@ -43,3 +43,10 @@ def check_certifiable(model: nn.Module) -> None:
             raise IntegrityError(f"cannot certify: {name} holds a value that is not finite")
     if len(dtypes) > 1:
         raise UsageError(f"cannot certify: tensors of several dtypes, {sorted(map(str, dtypes))}")
+
+
+def _overwriting(layer: nn.Module) -> str | None:
+    # SOUND: rules take a layer's result for a new tensor, and another branch may read its input.
+    if getattr(layer, "inplace", False):
+        return "it overwrites its input, which no bound follows; set its inplace to False"
+    return None

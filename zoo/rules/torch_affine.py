@@ -21,6 +21,7 @@ from zoo.rules.affine import affine, affine_error, enter_affine, pulled_by_scale
 from zoo.rules.conv_pull import ConvShape
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
+from zoo.rules.obstacle import obstacle
 
 _WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
 
@@ -79,9 +80,10 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
     if layer.affine:
         scale_C, bias_C = scale_C * layer.weight, layer.bias
     shift_C = mean_C * scale_C
-    spread = (lambda c: c) if isinstance(layer, nn.BatchNorm1d) else _by_channel
+    rows = isinstance(layer, nn.BatchNorm1d)
+    spread = (lambda c: c) if rows else _by_channel
     return Affine(
-        torch.mul,
+        _scaled_rows if rows else torch.mul,
         spread(scale_C),
         spread(bias_C - shift_C),
         _BATCH_NORM_TERMS,
@@ -90,8 +92,25 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
     )
 
 
+def _scaled_rows(x_BC: Tensor, scale_C: Tensor) -> Tensor:
+    # SOUND: the channels of (B, C, L) are not its last axis.
+    if x_BC.ndim != 2:
+        raise UsageError(
+            f"BatchNorm1d has rules for inputs (B, C) alone, not {tuple(x_BC.shape)}\n"
+            "  put a BatchNorm2d behind nn.Unflatten in its place"
+        )
+    return x_BC * scale_C
+
+
 def _by_channel(c_C: Tensor) -> Tensor:
     return rearrange(c_C, "c -> c 1 1")
+
+
+@obstacle.register
+def _(layer: nn.AvgPool2d) -> str | None:
+    divisor = layer.divisor_override
+    # SOUND: the rule takes the layer's weights for positive.
+    return None if divisor is None or divisor > 0 else f"its divisor_override {divisor} is negative"
 
 
 @enter_affine(nn.AvgPool2d)

@@ -21,6 +21,7 @@ from zoo.bounds.interval import Interval
 from zoo.boxes import Box
 from zoo.certification import Certifier, certify
 from zoo.layers import MeanShift, Negate, Normalize
+from zoo.layers import Residual as Branches
 from zoo.rules import check_certifiable
 
 
@@ -118,11 +119,22 @@ def layers(x_BCHW: Tensor) -> Iterator[str]:
     inner = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     whole = nn.Sequential(flat, linear)
     whole.register_forward_hook(lambda layer, args, out: out * 2)
+    convolved = nn.Conv2d(1, 4, 1)
+    convolved._conv_forward = lambda x, weight, bias: 2 * x.repeat(1, 4, 1, 1)
+    overwriting = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))
     nets = {
         "a forward hook": nn.Sequential(flat, hooked),
         "a forward pre-hook": nn.Sequential(flat, before),
         "a hook of the whole net": whole,
         "a forward that was replaced": nn.Sequential(flat, replaced),
+        "a method that was replaced": nn.Sequential(convolved, flat, nn.Linear(16, 3)),
+        "a layer that overwrites its input": nn.Sequential(flat, Branches(overwriting), linear),
+        "channels that are not the last axis": nn.Sequential(
+            nn.Conv2d(1, 4, 1), nn.Flatten(2), nn.BatchNorm1d(4), flat, nn.Linear(16, 3)
+        ),
+        "an average with a negative divisor": nn.Sequential(
+            nn.AvgPool2d(1, divisor_override=-1), flat, linear
+        ),
         "a Sequential with a forward of its own": nn.Sequential(flat, Residual(*inner), linear),
         "a layer that has no rule": nn.Sequential(flat, nn.Dropout(), linear),
         "another padding": nn.Sequential(
