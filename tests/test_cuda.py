@@ -113,6 +113,21 @@ def test_what_is_not_a_number_is_not_lost() -> None:
         assert torch.equal(found.isinf(), wanted.isinf())
 
 
+def test_operands_on_another_device_are_refused() -> None:
+    x_BI, w_OI = operands((3, 5, 33), torch.float32)
+    x, w, ops = x_BI.cuda(), w_OI.cuda(), torch.ops.zoo
+    y_BO = lp_dist(x, w, 8)
+    value_E, index_E = w.flatten(), torch.arange(33, dtype=torch.uint16).repeat(5).cuda()
+    start = torch.arange(0, 6 * 33, 33, dtype=torch.int32).cuda()
+    for call in (
+        lambda: ops.linf_dist(x, w_OI),
+        lambda: ops.lp_dist_backward(y_BO, x, w, y_BO.cpu(), 8.0, True, True),
+        lambda: ops.linf_dist_sparse_bounds(x, x_BI, value_E, index_E, start),
+    ):
+        with pytest.raises(RuntimeError, match="one CUDA device"):
+            call()
+
+
 def test_any_stride_and_any_stream() -> None:
     x_BI, w_OI = operands((64, 33, 70), torch.float32)
     wanted = linf_dist(x_BI, w_OI)

@@ -35,6 +35,12 @@ CLAIMED = ("index", "label", "pred", "naive", "a", "b")
 cached_data = cache(load_data)
 
 
+def claims(name: str) -> list[dict[str, str]]:
+    """What a published model's certificates.csv says of each image."""
+    with (weights_dir() / name / "certificates.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_the_default_model_is_published():
     assert DIGITS in NAMES
 
@@ -47,8 +53,7 @@ def test_the_index_the_card_and_the_file_agree(name):
     assert entry["bytes"] == card.bytes == (folder / "model.safetensors").stat().st_size
     assert (entry["n"], entry["n_certified"]) == (card.counts.n, card.counts.n_certified)
     assert "+" not in card.training.commit and card.training.commit != "unknown"
-    with (folder / "certificates.csv").open(newline="") as file:
-        statuses = [row["status"] for row in csv.DictReader(file)]
+    statuses = [row["status"] for row in claims(name)]
     assert len(statuses) == card.counts.n
     assert statuses.count("certified") == card.counts.n_certified
 
@@ -65,9 +70,7 @@ def test_the_claims_of_the_card_come_out_again(name, monkeypatch, times):
     # Of 10,000 images some hundreds tell: each has its line on the card.
     n = min(len(test), times(len(test), 400))
     report = zoo.evaluate(name, test, attack=None, n=n)
-    with (weights_dir() / name / "certificates.csv").open(newline="") as file:
-        claimed = list(csv.DictReader(file))[:n]
-    for was, now in zip(claimed, report.samples, strict=True):
+    for was, now in zip(claims(name)[:n], report.samples, strict=True):
         assert [was[key] for key in CLAIMED] == [str(now[key]) for key in CLAIMED]
     if n == card.counts.n:
         for key in "n n_clean n_certified n_certified_a n_certified_b n_certified_naive".split():

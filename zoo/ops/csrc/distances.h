@@ -105,6 +105,7 @@ template <class Device> struct Distances {
         const Shape shape = checked(op, x_BI, w_OI);
         check(op, grad_BO, x_BI.scalar_type(), shape.b, shape.o);
         check(op, y_BO, x_BI.scalar_type(), shape.b, shape.o);
+        Device::check(op, grad_BO, x_BI, w_OI, y_BO);
         if (!Device::takes_at_finite_p(x_BI, w_OI, y_BO) || !Device::takes_gradient(grad_BO))
             return both(reference(op, grad_BO, x_BI, w_OI, y_BO, p, of_x, of_w));
         const auto [grad_x_BI, grad_w_OI] = new_gradients(x_BI, w_OI, shape);
@@ -198,6 +199,7 @@ template <class Device> struct Distances {
         const char* op = "linf_dist_sparse_bounds";
         const Shape shape = checked_edges<Device>(op, lower_BI, value_E, index_E, start);
         check(op, upper_BI, lower_BI.scalar_type(), shape.b, shape.i);
+        Device::check(op, lower_BI, upper_BI, value_E, index_E, start);
         if (!Device::takes(lower_BI, upper_BI, value_E))
             return both(reference(op, lower_BI, upper_BI, value_E, index_E, start));
         const Tensor lower_BO = new_BO(lower_BI, shape), upper_BO = new_BO(lower_BI, shape);
