@@ -12,7 +12,7 @@ from soundness.nets import CLASSES, random_images, random_net, sharpen_norms
 from torch import Tensor, nn
 
 from tests.checker_tool import checker
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.boxes import box
 from zoo.rules import describe
 
@@ -63,7 +63,7 @@ def test_margins_are_those_of_the_package(kind, name):
         y_B, around = torch.arange(6) % CLASSES, box(x_BCHW, EPS)
         ends = torch.stack([around.lower_BCHW, around.upper_BCHW]).double().numpy()
         a_BK, b_BK = (checked(net, ends, y_B, name, program) for program in (False, True))
-        found = bounds[name]().at(net, NETS[kind](seed).double(), x_BCHW, y_B, around.eps, True)
+        found = create_bound(name).at(net, NETS[kind](seed).double(), x_BCHW, y_B, around.eps, True)
         np.testing.assert_allclose(a_BK, found.real_BK.numpy(), rtol=0, atol=1e-9)
         np.testing.assert_allclose(b_BK, found.deployed_BK.numpy(), rtol=0, atol=1e-4)
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 import zoo
 from zoo.architectures import architectures
 from zoo.attacks.pgd import PGD
-from zoo.bounds import bounds
+from zoo.bounds import bounds, create_bound
 from zoo.boxes import box
 from zoo.cards.card import Card
 from zoo.errors import UsageError
@@ -148,7 +148,7 @@ def test_bounds_in_train_mode_are_those_of_eval_mode_with_the_batch_s_statistics
     view = View(net, x_BCHW, y_B, 0.002)
     logits_BK, found_BK = view.logits_BK, view.margins_BK(name)
     torch.testing.assert_close(logits_BK, frozen(x_BCHW), rtol=1e-4, atol=1e-5)
-    wanted_BK = bounds[name]()(frozen, around, y_B)
+    wanted_BK = create_bound(name)(frozen, around, y_B)
     torch.testing.assert_close(found_BK, wanted_BK, rtol=1e-4, atol=1e-4)
     assert (found_BK.abs().amax(1) > 1e-3).all()
     # running statistics move once, by the clean batch and not by its box
@@ -178,7 +178,7 @@ def test_robust_cross_entropy_is_the_formula(name, kappa) -> None:
     net, x_BCHW, y_B = tiny("conv1").train(), torch.rand(5, 1, SIDE, SIDE), torch.arange(5) % 3
     objective = objectives["robust_cross_entropy"](name="robust_cross_entropy", bound=name)
     found = objective(net, x_BCHW, y_B, {"eps": 0.01, "kappa": kappa}, {})
-    margins_BK = bounds[name]()(net, box(x_BCHW, "1/100"), y_B)
+    margins_BK = create_bound(name)(net, box(x_BCHW, "1/100"), y_B)
     others_BK = torch.arange(3) != y_B[:, None]
     robust = torch.log1p((torch.exp(-margins_BK) * others_BK).sum(1)).mean()
     clean = F.cross_entropy(net(x_BCHW), y_B)

@@ -17,9 +17,9 @@ from pydantic import (
     PlainSerializer,
 )
 
+from zoo.bound_names import known_bound
 from zoo.eps import format_eps, parse_eps
-from zoo.errors import UsageError, unknown
-from zoo.registry import Registry, registered_names
+from zoo.registry import Registry
 
 
 class Strict(BaseModel):
@@ -45,18 +45,6 @@ def _not_nan(value: float) -> float:
     if math.isnan(value):
         raise ValueError("nan is not a value")
     return value
-
-
-def known_bound(name: str) -> str:
-    """The name of a bound, found without importing any.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    known = registered_names("zoo.bounds")
-    if name not in known:
-        raise unknown("bound", name, known, see="zoo certify --help", error=UsageError)
-    return name
 
 
 BoundName = Annotated[str, AfterValidator(known_bound)]

@@ -15,6 +15,8 @@ from zoo.errors import UsageError, ZooError, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any])
+# Registries by the package whose modules they collect.
+_of_package: dict[str, Registry[Any]] = {}
 _REGISTERED = re.compile(r'^@\w+\.register\("(\w+)"\)$', re.MULTILINE)
 
 
@@ -33,6 +35,7 @@ class Registry(Generic[T]):
         self.kind, self.package, self.see, self.error = kind, package, see, error
         self._entries: dict[str, T] = {}
         self._loaded = False
+        _of_package[package] = self
 
     def register(self, name: str) -> Callable[[F], F]:
         """Decorator: enter a factory under a name; the same name twice is a programming error."""
@@ -53,6 +56,10 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         self._load()
         return iter(sorted(self._entries))
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Names and entries."""
+        return ((name, self[name]) for name in self)
 
     def build(self, spec: Mapping[str, Any], **extra: Any) -> Any:
         """Call the factory that spec["name"] names with the rest of spec and with extra.
@@ -80,12 +87,13 @@ class Registry(Generic[T]):
 def registered_names(package: str) -> list[str]:
     """Names that the modules of a package register, read from their text: nothing is imported.
 
-    They are what stands, as a plain text, in decorators ``@registry.register("name")``.
+    They are what stands, as a plain text, in decorators ``@registry.register("name")``, and what
+    other code that runs already has entered.
     """
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations is not None
-    found = []
+    found = set(_of_package[package]._entries) if package in _of_package else set()
     for folder in map(Path, spec.submodule_search_locations):
         for file in folder.glob("*.py"):
-            found += _REGISTERED.findall(file.read_text(encoding="utf-8"))
+            found.update(_REGISTERED.findall(file.read_text(encoding="utf-8")))
     return sorted(found)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from soundness import exact
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.boxes import Box, box
 from zoo.margins import margins_of, worst
 
@@ -57,7 +57,7 @@ def borders(
     name: str, net: nn.Module, x_BCHW: Tensor, y_B: Tensor, *, clip: bool
 ) -> Iterator[Border]:
     """The border of each notion of a bound."""
-    bound, wide = bounds[name](), _twin(net)
+    bound, wide = create_bound(name), _twin(net)
     for notion in ("real", "deployed"):
         model, x = (wide, x_BCHW.double()) if notion == "real" else (net, x_BCHW)
 

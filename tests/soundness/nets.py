@@ -79,6 +79,9 @@ RELAXED_ALIKE = {
     for name in (
         *("deepz_box", "deepz_diag", "deepz_switch", "deepz_soft"),
         *("hbox_diag", "hbox_switch", "alpha_crown", "alpha_crown_ibp", "triangle"),
+        *("alpha_deepz", "deepz:slanted", "hzono:soft_slope:gamma=10"),
+        *("crown_ibp:soft", "crown_ibp:zero_c", "crown_ibp:one", "crown_ibp:one_c"),
+        *("crown_ibp:zero_tria", "crown_ibp:zero_tria_c", "crown:one_tria", "crown:one_tria_c"),
     )
 }
 

@@ -14,7 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import nn
 
 from soundness.nets import RELAXED, RELAXED_ALIKE
-from zoo.bounds import bounds
+from zoo.bounds import bounds, create_bound
 from zoo.boxes import box
 from zoo.margins import margins_of
 
@@ -107,7 +107,7 @@ def test_no_bound_is_above_the_optimum(widths, times, tally) -> None:
             y_B = net(x_BCHW).argmax(1)
             y = int(y_B)
             narrow = box(x_BCHW.float(), within.eps)
-            margins = {name: bounds[name]().real(net, within, y_B)[0] for name in asked(seed)}
+            margins = {name: create_bound(name).real(net, within, y_B)[0] for name in asked(seed)}
             margins["deployed"] = bounds["interval"]().deployed(net.float(), narrow, y_B)[0]
         net.double()
         lower_I, upper_I = (e.flatten().numpy() for e in (within.lower_BCHW, within.upper_BCHW))

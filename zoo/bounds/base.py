@@ -51,11 +51,13 @@ class Bound(ABC):
 
     Attributes:
         sound: False for an estimate, which may train a net but never certify one.
+        repeatable: False where it draws anew at each call; such a certificate could not be checked.
         tells_radius: whether its margins say the largest eps that they prove.
     """
 
-    name: ClassVar[str]
+    name: str
     sound: ClassVar[bool] = True
+    repeatable: bool = True
     tells_radius: ClassVar[bool] = False
 
     @abstractmethod

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.bounds.base import Margins, PropagatedBound, bounds
+from zoo.bounds.create import create_bound
 from zoo.boxes import Box
 from zoo.errors import UsageError
 from zoo.propagation import Reach
@@ -34,18 +35,19 @@ class Best(PropagatedBound):
         UsageError: a member is an estimate.
     """
 
-    name: ClassVar[str] = "best"
+    name = "best"
     members: ClassVar[Sequence[str]] = ("interval", "crown_ibp", "crown_ibp_zero", "cap_ibp")
 
     def __init__(self) -> None:
         self.bounds: list[PropagatedBound] = []
         for name in self.members:
-            bound = bounds[name]()
+            bound = create_bound(name)
             # SOUND: one estimate among them would make all of it an estimate.
             if not bound.sound:
                 raise UsageError(f"bound {self.name}: its member {bound.name} is an estimate")
             assert isinstance(bound, PropagatedBound)
             self.bounds.append(bound)
+        self.repeatable = all(bound.repeatable for bound in self.bounds)
 
     def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
         return _largest([bound.margins(reach, y_B) for bound in self.bounds])

@@ -5,8 +5,6 @@ Shapes: B batch, K classes.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from zoo.bounds.base import PropagatedBound, bounds
@@ -33,7 +31,7 @@ class Interval(PropagatedBound):
     functions that of zoo.rounding.library.
     """
 
-    name: ClassVar[str] = "interval"
+    name = "interval"
 
     def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
         return interval_margins(reach, y_B)
@@ -50,4 +48,4 @@ class Interval(PropagatedBound):
     def _rigorous(self, model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:
         check_certifiable(model)
         ends = box.lower_BCHW, box.upper_BCHW
-        return interval_margins(Reach(steps_of(model)[0], ends, reading), y_B)
+        return self.margins(Reach(steps_of(model)[0], ends, reading), y_B)

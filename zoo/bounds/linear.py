@@ -11,28 +11,26 @@ from typing import ClassVar
 from torch import Tensor
 
 from zoo.bounds.base import bounds
-from zoo.bounds.stepwise import StepwiseBound, by_relaxation
+from zoo.bounds.stepwise import RelaxedBound, by_relaxation
 from zoo.propagation import Reach, Source, Step, lower_bounds, tightened_ends
-from zoo.relaxations import relaxations
 from zoo.rounding import Ends
 
 
-class LinearBound(StepwiseBound):
+class LinearBound(RelaxedBound):
     """margins_bk >= the least of a linear function of the pixels, over the box.
 
     Attributes:
-        relaxation: which lines enclose a ReLU, unless `source` chooses others.
         tight: whether the ends of ReLUs' inputs are found by such bounds too, layer by layer, or
             by intervals.
     """
 
-    relaxation: ClassVar[str] = "adaptive"
     tight: ClassVar[bool] = False
 
     def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
         steps, rigorous = reach.steps, reach.rigorous
         if self.tight:
-            ends = tightened_ends(steps, reach.box, self._lines(), rigorous=rigorous)
+            lines = by_relaxation(self.lines)
+            ends = tightened_ends(steps, reach.box, lines, rigorous=rigorous)
         else:
             ends = reach.ends
         source = self.source(steps, ends, rows_BSK)
@@ -40,17 +38,14 @@ class LinearBound(StepwiseBound):
 
     def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
         """What chooses lines for the margins; whatever it chooses is sound."""
-        return self._lines()
-
-    def _lines(self) -> Source:
-        return by_relaxation(relaxations[self.relaxation]())
+        return by_relaxation(self.lines)
 
 
 @bounds.register("crown_ibp")
 class CrownIBP(LinearBound):
     """CROWN's lines over intervals (Zhang et al. 2020, arXiv:1906.06316, at beta = 1)."""
 
-    name: ClassVar[str] = "crown_ibp"
+    name = "crown_ibp"
     relaxation: ClassVar[str] = "adaptive"
 
 
@@ -61,7 +56,7 @@ class CrownIBPZero(LinearBound):
     Zhang et al. 2020 (arXiv:1906.06316).
     """
 
-    name: ClassVar[str] = "crown_ibp_zero"
+    name = "crown_ibp_zero"
     relaxation: ClassVar[str] = "zero"
 
 
@@ -69,7 +64,7 @@ class CrownIBPZero(LinearBound):
 class Crown(LinearBound):
     """CROWN (Zhang et al. 2018, arXiv:1811.00866), DeepPoly: bounds of every entry by bounds."""
 
-    name: ClassVar[str] = "crown"
+    name = "crown"
     relaxation: ClassVar[str] = "adaptive"
     tight: ClassVar[bool] = True
 
@@ -78,7 +73,7 @@ class Crown(LinearBound):
 class CapIBP(LinearBound):
     """Parallel lines over intervals: what Lee et al. 2021 (NeurIPS) call CAP."""
 
-    name: ClassVar[str] = "cap_ibp"
+    name = "cap_ibp"
     relaxation: ClassVar[str] = "same_slope"
 
 
@@ -86,6 +81,6 @@ class CapIBP(LinearBound):
 class Cap(LinearBound):
     """The dual bound of Wong and Kolter 2018 (arXiv:1711.00851), exact; Fast-Lin's bound."""
 
-    name: ClassVar[str] = "cap"
+    name = "cap"
     relaxation: ClassVar[str] = "same_slope"
     tight: ClassVar[bool] = True

@@ -68,7 +68,7 @@ class Lipschitz(Bound):
     sum of n products and a bias) counts as n roundings.
     """
 
-    name: ClassVar[str] = "lipschitz"
+    name = "lipschitz"
     tells_radius: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:

@@ -28,8 +28,17 @@ from zoo.relaxations import relaxations
 from zoo.rounding import Ends
 
 
+class SearchedBound(LinearBound):
+    """A linear bound that finds its own lines, and takes none; over CROWN's ends if it is tight."""
+
+    relaxation: ClassVar[str] = "adaptive"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 @bounds.register("smooth_tight")
-class SmoothTight(LinearBound):
+class SmoothTight(SearchedBound):
     """One sign step on the lower slopes, over intervals (Lee et al. 2021, NeurIPS).
 
     From slopes drawn from U[0, 1] in training, and 1/2 in eval mode, so that a certificate can be
@@ -37,7 +46,7 @@ class SmoothTight(LinearBound):
     from one lower line to the other then follows the loss, and not u > -l.
     """
 
-    name: ClassVar[str] = "smooth_tight"
+    name = "smooth_tight"
 
     def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
         training = any(step.layer.training for step in steps)
@@ -56,14 +65,14 @@ class SmoothTight(LinearBound):
 
 
 @bounds.register("alpha_crown_ibp")
-class AlphaCrownIBP(LinearBound):
+class AlphaCrownIBP(SearchedBound):
     """Slopes of each row searched in many steps, from CROWN's, over intervals; a row never falls.
 
     Xu et al. 2021 (arXiv:2011.13824), for the lower slopes and the last bound alone. Rounding is
     accounted for at the slopes found: any are sound.
     """
 
-    name: ClassVar[str] = "alpha_crown_ibp"
+    name = "alpha_crown_ibp"
     sizes: ClassVar[Sequence[float]] = tuple(0.25 * 0.9**i for i in range(20))
 
     def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
@@ -81,15 +90,15 @@ class AlphaCrownIBP(LinearBound):
 class AlphaCrown(AlphaCrownIBP):
     """The same over CROWN's bounds of every entry."""
 
-    name: ClassVar[str] = "alpha_crown"
+    name = "alpha_crown"
     tight: ClassVar[bool] = True
 
 
 @bounds.register("triangle")
-class Triangle(LinearBound):
+class Triangle(SearchedBound):
     """Slopes that a linear program chooses, over intervals: for small nets."""
 
-    name: ClassVar[str] = "triangle"
+    name = "triangle"
 
     def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
         from zoo.propagation.triangle import triangle_slopes  # scipy is slow to import

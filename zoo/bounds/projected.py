@@ -26,7 +26,7 @@ class CapProjected(PropagatedBound):
         num_draws: Cauchy draws of which each median is taken; they use 50.
     """
 
-    name: ClassVar[str] = "cap_projected"
+    name = "cap_projected"
     sound: ClassVar[bool] = False
     num_draws: ClassVar[int] = 50
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from zoo.propagation import (
     spread_margins,
     steps_of,
 )
-from zoo.relaxations import Relaxation, Slopes
+from zoo.relaxations import Relaxation, Slopes, relaxations
 from zoo.rounding import REAL, Ends, cast_down, unit_roundoff
 from zoo.rules import check_certifiable
 
@@ -83,6 +84,23 @@ class StepwiseBound(PropagatedBound):
         size_BK = 4 * unit_roundoff(torch.float64) * (margins_BK.abs() + error_BK)
         deployed_BK = cast_down(margins_BK - error_BK - size_BK, program)
         return margins_BK, deployed_BK.scatter(1, y_B[:, None], 0.0)
+
+
+class RelaxedBound(StepwiseBound):
+    """A stepwise bound whose lines a relaxation says.
+
+    Attributes:
+        relaxation: name of the one that it has unless another is given.
+
+    Args:
+        lines: a relaxation to take in its place; whatever it says is sound.
+    """
+
+    relaxation: ClassVar[str]
+
+    def __init__(self, lines: Relaxation | None = None):
+        self.lines = relaxations[self.relaxation]() if lines is None else lines
+        self.repeatable = not self.lines.random
 
 
 def by_relaxation(relaxation: Relaxation) -> Source:

@@ -5,46 +5,54 @@ Shapes: B batch, S = K - 1 rows, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zoo.bounds.base import bounds
-from zoo.bounds.stepwise import StepwiseBound, by_relaxation
+from zoo.bounds.stepwise import RelaxedBound, by_relaxation
 from zoo.errors import UsageError
-from zoo.propagation import Reach, symbol_entries, zonotope_bounds
-from zoo.relaxations import relaxations
+from zoo.propagation import Reach, Source, Step, symbol_entries, zonotope_bounds
+from zoo.relaxations import Relaxation, relaxations
 from zoo.rounding import BoxPart, Ends, NewSymbols, Remainder
 
 # Numbers in the symbols of one value: 2 GiB in float64. Some three such tensors live at a time.
 _LARGEST = 2**28
 
 
-class ZonotopeBound(StepwiseBound):
+class ZonotopeBound(RelaxedBound):
     """margins_bk >= the least of a linear function of symbols in [-1, 1].
 
     The last layer is elided where it is affine. A batch whose symbols would take too much memory is
     taken in parts; in training all parts stay in memory.
 
     Attributes:
-        relaxation: which two lines of one slope enclose a ReLU.
         remainder: what becomes of their distance.
         by_intervals: whether a ReLU sees the ends that intervals have, or the zonotope's own.
     """
 
-    relaxation: ClassVar[str]
     remainder: ClassVar[type[Remainder]]
     by_intervals: ClassVar[bool] = False
 
+    def __init__(self, lines: Relaxation | None = None):
+        super().__init__(lines)
+        if not self.lines.parallel:
+            fitting = ", ".join(name for name, kind in relaxations.items() if kind.parallel)
+            raise UsageError(
+                f"bound {self.name}: a zonotope takes two lines of one slope\n"
+                f"  these have one: {fitting}"
+            )
+
     def lower(self, reach: Reach, rows_BSK: Tensor) -> Tensor:
-        source = by_relaxation(relaxations[self.relaxation]())
         given = reach.ends if self.by_intervals else [reach.box]
         parts = []
         size = self._part_size(reach)
         for start in range(0, len(rows_BSK), size):
             part = slice(start, start + size)
             around = [(low[part], high[part]) for low, high in given]
+            source = self.source(reach.steps, around, rows_BSK[part])
             found_BS = zonotope_bounds(
                 *(reach.steps, around[0], rows_BSK[part], source, self.remainder),
                 around if self.by_intervals else None,
@@ -52,6 +60,10 @@ class ZonotopeBound(StepwiseBound):
             )
             parts.append(found_BS)
         return torch.cat(parts) if parts else rows_BSK.new_zeros(rows_BSK.shape[:2])
+
+    def source(self, steps: Sequence[Step], ends: Sequence[Ends], rows_BSK: Tensor) -> Source:
+        """What chooses lines, of one slope each; whatever it chooses is sound."""
+        return by_relaxation(self.lines)
 
     def forms(self, reach: Reach) -> int:
         return reach.box[0][0].numel()  # a symbol for each pixel, and more may come
@@ -80,7 +92,7 @@ class ZonotopeBound(StepwiseBound):
 class DeepZ(ZonotopeBound):
     """DeepZ (Singh et al. 2018): the smallest parallelogram around each ReLU, all symbols kept."""
 
-    name: ClassVar[str] = "deepz"
+    name = "deepz"
     relaxation: ClassVar[str] = "same_slope"
     remainder: ClassVar[type[Remainder]] = NewSymbols
 
@@ -92,7 +104,7 @@ class DeepZIBP(ZonotopeBound):
     Jovanovic et al. 2022 (arXiv:2102.06700), DeepZ-IBP(R).
     """
 
-    name: ClassVar[str] = "deepz_ibp"
+    name = "deepz_ibp"
     relaxation: ClassVar[str] = "same_slope"
     remainder: ClassVar[type[Remainder]] = NewSymbols
     by_intervals: ClassVar[bool] = True
@@ -102,7 +114,7 @@ class DeepZIBP(ZonotopeBound):
 class HybridZono(ZonotopeBound):
     """hZono (Mirman et al. 2018): the lines of DeepZ, their distances in the box part."""
 
-    name: ClassVar[str] = "hzono"
+    name = "hzono"
     relaxation: ClassVar[str] = "same_slope"
     remainder: ClassVar[type[Remainder]] = BoxPart
 
@@ -111,7 +123,7 @@ class HybridZono(ZonotopeBound):
 class HybridBox(ZonotopeBound):
     """hBox (Mirman et al. 2018): unstable neurons forget the pixels; never below `interval`."""
 
-    name: ClassVar[str] = "hbox"
+    name = "hbox"
     relaxation: ClassVar[str] = "box"
     remainder: ClassVar[type[Remainder]] = BoxPart
 
@@ -120,7 +132,7 @@ class HybridBox(ZonotopeBound):
 class HybridDiag(ZonotopeBound):
     """hBox-Diag (Jovanovic et al. 2022, arXiv:2102.06700)."""
 
-    name: ClassVar[str] = "hbox_diag"
+    name = "hbox_diag"
     relaxation: ClassVar[str] = "diag"
     remainder: ClassVar[type[Remainder]] = BoxPart
 
@@ -129,7 +141,7 @@ class HybridDiag(ZonotopeBound):
 class HybridDiagC(ZonotopeBound):
     """hBox-Diag-C (Jovanovic et al. 2022, arXiv:2102.06700), continuous in the weights."""
 
-    name: ClassVar[str] = "hbox_diag_c"
+    name = "hbox_diag_c"
     relaxation: ClassVar[str] = "diag_c"
     remainder: ClassVar[type[Remainder]] = BoxPart
 
@@ -138,7 +150,7 @@ class HybridDiagC(ZonotopeBound):
 class HybridSwitch(ZonotopeBound):
     """hBox-Switch (Jovanovic et al. 2022, arXiv:2102.06700)."""
 
-    name: ClassVar[str] = "hbox_switch"
+    name = "hbox_switch"
     relaxation: ClassVar[str] = "switch"
     remainder: ClassVar[type[Remainder]] = BoxPart
 
@@ -147,7 +159,7 @@ class HybridSwitch(ZonotopeBound):
 class DeepZBox(ZonotopeBound):
     """DeepZ-Box (Jovanovic et al. 2022, arXiv:2102.06700): hBox whose remainders cancel."""
 
-    name: ClassVar[str] = "deepz_box"
+    name = "deepz_box"
     relaxation: ClassVar[str] = "box"
     remainder: ClassVar[type[Remainder]] = NewSymbols
 
@@ -156,7 +168,7 @@ class DeepZBox(ZonotopeBound):
 class DeepZDiag(ZonotopeBound):
     """DeepZ-Diag (Jovanovic et al. 2022, arXiv:2102.06700)."""
 
-    name: ClassVar[str] = "deepz_diag"
+    name = "deepz_diag"
     relaxation: ClassVar[str] = "diag"
     remainder: ClassVar[type[Remainder]] = NewSymbols
 
@@ -168,7 +180,7 @@ class DeepZDiagC(ZonotopeBound):
     Dead neurons have symbols too, without which it would prove what is wrong.
     """
 
-    name: ClassVar[str] = "deepz_diag_c"
+    name = "deepz_diag_c"
     relaxation: ClassVar[str] = "diag_c"
     remainder: ClassVar[type[Remainder]] = NewSymbols
 
@@ -177,7 +189,7 @@ class DeepZDiagC(ZonotopeBound):
 class DeepZSwitch(ZonotopeBound):
     """DeepZ-Switch (Jovanovic et al. 2022, arXiv:2102.06700)."""
 
-    name: ClassVar[str] = "deepz_switch"
+    name = "deepz_switch"
     relaxation: ClassVar[str] = "switch"
     remainder: ClassVar[type[Remainder]] = NewSymbols
 
@@ -186,6 +198,6 @@ class DeepZSwitch(ZonotopeBound):
 class DeepZSoft(ZonotopeBound):
     """DeepZ-Soft (Jovanovic et al. 2022, arXiv:2102.06700), gamma = 1."""
 
-    name: ClassVar[str] = "deepz_soft"
+    name = "deepz_soft"
     relaxation: ClassVar[str] = "soft_slope"
     remainder: ClassVar[type[Remainder]] = NewSymbols

@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.certification.certificate import Certificate
 from zoo.eps import Eps, parse_eps
 from zoo.errors import UsageError
@@ -31,7 +31,7 @@ class Certifier:
 
     Raises:
         UsageError: a model or bound that certifies nothing (finite p, train mode, half precision,
-            an estimate), or an unknown bound.
+            an estimate, lines drawn at random), or an unknown bound.
         IntegrityError: weights that are not finite.
     """
 
@@ -41,9 +41,14 @@ class Certifier:
         if bound == "auto":
             card = getattr(model, "card", None)
             bound = card.bound if card is not None else getattr(model, "default_bound", "interval")
-        self.bound = bounds[bound]()
+        self.bound = create_bound(bound)
         if not self.bound.sound:
             raise UsageError(f"bound {bound} is an estimate: it can train a model, never certify")
+        if not self.bound.repeatable:
+            raise UsageError(
+                f"bound {bound} draws its lines anew at each call, so no verdict could be checked\n"
+                "  it can train a model; certify by crown_ibp, say"
+            )
         self.model = model
 
     @torch.no_grad()

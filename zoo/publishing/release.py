@@ -16,7 +16,7 @@ from torch import nn
 
 from zoo.attacks import Attack
 from zoo.attacks.pgd import PGD
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.cards.card import Card, Counts, Curve, Slack
 from zoo.cards.index import enter, folder_of, read_index
 from zoo.cards.page import render_page
@@ -77,7 +77,7 @@ class Measuring:
         }
         attack = self.attack or PGD(steps=100, restarts=5)
         last = CURVE_POINTS - 1
-        if not bounds[claim.bound].tells_radius:
+        if not create_bound(claim.bound).tells_radius:
             last = max(last // 4, 1)
         end = min(2 * claim.eps, Fraction(1))
         grid = [end * Fraction(i, last) for i in range(last + 1)]

@@ -6,7 +6,7 @@ Shapes: tensors have the shape of the ReLU's input, with the batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from torch import Tensor
 
@@ -27,6 +27,8 @@ class Relaxation(ABC):
     """Slopes of the lines that enclose max(z, 0) for z in [lower, upper].
 
     Attributes:
+        sound: whether the lines enclose the ReLU. It holds of all: offsets follow from the slopes,
+            whatever these are (zoo.relaxations.lines).
         continuous: whether offsets and slopes change continuously with the ends.
         rational: whether slopes are quotients of the ends, such as u / (u - l): products of these
             over the layers are what Jovanovic et al. 2022 (arXiv:2102.06700) call sensitive.
@@ -34,6 +36,7 @@ class Relaxation(ABC):
         random: whether two calls may differ.
     """
 
+    sound: Final = True
     continuous: ClassVar[bool]
     rational: ClassVar[bool]
     parallel: ClassVar[bool] = False

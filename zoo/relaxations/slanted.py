@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from zoo.errors import UsageError
 from zoo.relaxations.base import Relaxation, Slopes, relaxations
 from zoo.relaxations.lines import chord, stable
 
@@ -22,6 +23,9 @@ class Slanted(Relaxation):
 
     Args:
         kappa: in [0, 1].
+
+    Raises:
+        UsageError: a kappa outside.
     """
 
     continuous: ClassVar[bool] = False
@@ -29,6 +33,8 @@ class Slanted(Relaxation):
     parallel: ClassVar[bool] = True
 
     def __init__(self, kappa: float = 0.5):
+        if not 0 <= kappa <= 1:
+            raise UsageError(f"relaxation slanted: kappa must lie in [0, 1], not {kappa}")
         self.kappa = kappa
 
     def __call__(self, lower: Tensor, upper: Tensor) -> Slopes:

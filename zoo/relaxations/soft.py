@@ -5,10 +5,12 @@ Shapes: tensors have the shape of the ReLU's input, with the batch.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from torch import Tensor
 
+from zoo.errors import UsageError
 from zoo.relaxations.base import Relaxation, Slopes, relaxations
 from zoo.relaxations.lines import chord, stable
 
@@ -24,16 +26,26 @@ class Soft(Relaxation):
 
     Args:
         gamma: steepness, > 0.
+
+    Raises:
+        UsageError: a gamma that is not.
     """
 
     continuous: ClassVar[bool] = True
     rational: ClassVar[bool] = True
 
     def __init__(self, gamma: float = 1.0):
-        self.gamma = gamma
+        self.gamma = steepness(gamma)
 
     def __call__(self, lower: Tensor, upper: Tensor) -> Slopes:
         return Slopes(soft_step(lower, upper, self.gamma), chord(lower, upper))
+
+
+def steepness(gamma: float) -> float:
+    """A gamma that is finite and > 0."""
+    if not 0 < gamma < math.inf:
+        raise UsageError(f"relaxation soft: gamma must be finite and > 0, not {gamma}")
+    return gamma
 
 
 def soft_step(lower: Tensor, upper: Tensor, gamma: float) -> Tensor:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from zoo.relaxations.base import Relaxation, Slopes, relaxations
-from zoo.relaxations.soft import soft_step
+from zoo.relaxations.soft import soft_step, steepness
 
 
 @relaxations.register("soft_slope")
@@ -21,6 +21,9 @@ class SoftSlope(Relaxation):
 
     Args:
         gamma: steepness, > 0.
+
+    Raises:
+        UsageError: a gamma that is not.
     """
 
     continuous: ClassVar[bool] = True
@@ -28,7 +31,7 @@ class SoftSlope(Relaxation):
     parallel: ClassVar[bool] = True
 
     def __init__(self, gamma: float = 1.0):
-        self.gamma = gamma
+        self.gamma = steepness(gamma)
 
     def __call__(self, lower: Tensor, upper: Tensor) -> Slopes:
         slope = soft_step(lower, upper, self.gamma)

@@ -43,11 +43,11 @@ class FusedCrossEntropy(Term):
     def __call__(self, view: View, knobs: Knobs) -> Tensor:
         import torch
 
-        from zoo.bounds import bounds
+        from zoo.bounds import create_bound
         from zoo.bounds.stepwise import StepwiseBound
         from zoo.propagation import margin_ends
 
-        bound, y_B1 = bounds[self.bound](), view.y_B[:, None]
+        bound, y_B1 = create_bound(self.bound), view.y_B[:, None]
         if not isinstance(bound, StepwiseBound):
             raise UsageError(
                 f"bound {self.bound} bounds no linear forms, of which loss fusion has one\n"

@@ -86,10 +86,10 @@ class View:
         Raises:
             UsageError: a bound that does not go along a net's steps.
         """
-        from zoo.bounds import PropagatedBound, bounds
+        from zoo.bounds import PropagatedBound, create_bound
 
         if bound not in self._margins:
-            built = bounds[bound]()
+            built = create_bound(bound)
             if not isinstance(built, PropagatedBound):
                 raise UsageError(
                     f"bound {bound} has no margins in train mode: it reads a constant of the net\n"

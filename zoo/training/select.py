@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.boxes import box
 from zoo.data.pixels import Pixels
 from zoo.halving import in_batches
@@ -34,7 +34,7 @@ def validate(
     Rounding is ignored here: this guides a run, it is no claim. Each process counts every n-th
     image, so that none is counted twice, and the counts are added up.
     """
-    bound, was_training = bounds[recipe.bound](), model.training
+    bound, was_training = create_bound(recipe.bound), model.training
     model.eval()
     rank, step = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     mine = torch.arange(rank, len(data), step)

@@ -16,7 +16,7 @@ from soundness import exact
 from soundness.hunts.layers import _points, single
 from soundness.nets import random_images, random_net
 from tests import oracles
-from zoo.bounds import bounds
+from zoo.bounds import create_bound
 from zoo.bounds.linear import by_relaxation
 from zoo.boxes import box
 from zoo.layers import Add, LpDistLinear, MeanShift
@@ -68,7 +68,9 @@ def margins(kind: str, seed: int) -> Iterator[str]:
     wide = [_margins(exact.forward(net, oracles.exactly(p)), y_B) for p in points]
     program = [_margins(net(p).double().numpy(), y_B) for p in points]
     for name in ("crown_ibp", "cap"):
-        found = next(bounds[name]().sweep(net, _twin(net), x_BCHW, y_B, [around.eps], around.clip))
+        found = next(
+            create_bound(name).sweep(net, _twin(net), x_BCHW, y_B, [around.eps], around.clip)
+        )
         if (np.min(wide, 0) < oracles.exactly(found.real_BK)).any():
             yield f"{name}, {kind}: an exact margin is smaller than its bound"
         if (np.min(program, 0) < found.deployed_BK.double().numpy()).any():

@@ -1,0 +1,70 @@
+"""Names of bounds: ``family``, or ``family:relaxation[:setting=value ...]`` to choose its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zoo.errors import UsageError, unknown
+from zoo.registry import registered_names
+
+_SEE = "docs/bounds.md"
+
+
+@dataclass(frozen=True)
+class BoundSpec:
+    """The parts of a bound's name.
+
+    Attributes:
+        family: a registered bound.
+        relaxation: the lines that it takes in place of its own, None for its own.
+        settings: arguments of that relaxation.
+    """
+
+    family: str
+    relaxation: str | None = None
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+
+def parse_bound(name: str) -> BoundSpec:
+    """Take a name apart, whether or not there are such things.
+
+    >>> parse_bound("crown_ibp:soft:gamma=10")
+    BoundSpec(family='crown_ibp', relaxation='soft', settings={'gamma': 10.0})
+
+    Raises:
+        UsageError: a setting that is no number.
+    """
+    family, *rest = name.split(":")
+    if not rest:
+        return BoundSpec(family)
+    relaxation, *settings = rest
+    return BoundSpec(family, relaxation, dict(_setting(name, text) for text in settings))
+
+
+def known_bound(name: str) -> str:
+    """The name of a bound that can be built, as it is; torch is imported for lines alone.
+
+    Raises:
+        UsageError: no bound or relaxation of that name, lines that the bound does not take, or
+            settings that they do not have.
+    """
+    spec, known = parse_bound(name), registered_names("zoo.bounds")
+    if spec.family not in known:
+        raise unknown("bound", spec.family, known, see=_SEE, error=UsageError)
+    if spec.relaxation is not None:
+        from zoo.bounds import create_bound
+
+        create_bound(name)
+    return name
+
+
+def _setting(name: str, text: str) -> tuple[str, float]:
+    key, _, value = text.partition("=")
+    try:
+        return key, float(value)
+    except ValueError:
+        raise UsageError(
+            f"bound {name!r}: {text!r} is no setting\n"
+            "  write one as setting=number: crown_ibp:soft:gamma=10"
+        ) from None

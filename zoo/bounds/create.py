@@ -1,0 +1,33 @@
+"""A bound by its name, which may choose its lines."""
+
+from __future__ import annotations
+
+from inspect import signature
+
+from zoo.bound_names import parse_bound
+from zoo.bounds.base import Bound, bounds
+from zoo.errors import UsageError
+from zoo.relaxations import relaxations
+
+
+def create_bound(name: str) -> Bound:
+    """The bound of a name: ``crown_ibp``, ``crown_ibp:one_c``, ``deepz:slanted:kappa=0.3``.
+
+    Raises:
+        UsageError: no bound, relaxation or setting of that name; a bound that takes no lines, or
+            not these.
+    """
+    spec = parse_bound(name)
+    if spec.relaxation is None:
+        return bounds[spec.family]()
+    fitting = [own for own, kind in bounds.items() if "lines" in signature(kind).parameters]
+    if spec.family not in fitting:
+        bounds[spec.family]  # or there is none of that name
+        raise UsageError(
+            f"bound {name!r}: {spec.family} takes no lines of one's choice\n"
+            f"  these do: {', '.join(fitting)}"
+        )
+    lines = relaxations.build({"name": spec.relaxation, **spec.settings})
+    bound = bounds.build({"name": spec.family, "lines": lines})
+    bound.name = name
+    return bound
