@@ -47,6 +47,8 @@ PARAMETERS = {
     "conv_med_big": (1_653_160, 2_133_736),
     "cnn3": (24_330, 29_930),
     "cnn5": (820_954, 1_067_002),
+    "cnn5_stride4": (425_450, 548_618),
+    "cnn6": (13_220_362, 17_153_674),
     "cnn7": (13_257_290, 17_190_602),
     "cnn7_bn": (13_259_338, 17_192_650),
 }
@@ -61,6 +63,18 @@ def tiny(name: str, **more: object) -> ReLUNet:
     torch.manual_seed(0)
     more = {"num_classes": 3, "in_chans": 1, "img_size": SIDE} | more
     return timm.create_model(name, **sizes, **more)
+
+
+def test_other_widths_are_nets_of_other_papers() -> None:
+    """model_cnn_2layer of CROWN-IBP's code at its smallest, and its 4-layer net of 8 times 4."""
+    for name, in_chans, side, sizes, count in (
+        ("cap_small", 1, 28, (4, 128), 52_182),
+        ("cap_large", 3, 32, (32, 512), 2_466_858),
+    ):
+        own = dict(zip(("channels", "width"), sizes, strict=True))
+        with torch.device("meta"):
+            net = timm.create_model(name, in_chans=in_chans, img_size=side, **own)
+        assert sum(parameter.numel() for parameter in net.parameters()) == count
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -26,7 +26,7 @@ _OWN |= {"linf_dist_conv5": ("channels", *_MLP, *_HEAD), "sortnet_crops5": _MLP 
 _OWN |= dict.fromkeys(
     (
         *("conv1", "dm_small", "dm_medium", "cap_small", "cap_large", "cap_resnet"),
-        *("conv_med", "conv_med_big", "cnn5", "cnn7", "cnn7_bn"),
+        *("conv_med", "conv_med_big", "cnn5", "cnn5_stride4", "cnn6", "cnn7", "cnn7_bn"),
     ),
     ("channels", *_MLP, "init"),
 )
