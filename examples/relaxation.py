@@ -1,6 +1,6 @@
 """A relaxation of one's own, and the zoo's commands with it.
 
-python examples/relaxation.py certify conv1.mnist_eps0.3_ibp --bound crown_ibp:half -n 500
+python examples/relaxation.py certify conv1.mnist_eps0.3_ibp --bound crown_ibp:half --n 500
 """
 
 from zoo.cli import main

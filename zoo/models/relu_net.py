@@ -96,7 +96,8 @@ GEOMETRIES = {
         "Mao et al. 2024, CNN5", ((1, 3, 1, 1), (1, 4, 2, 1), (2, 4, 2, 1)), 16, (1,), 512
     ),
     "cnn5_stride4": Geometry(
-        "Zhang et al. 2020, 3-layer fixed", ((1, 3, 1, 1), (2, 3, 1, 1), (2, 4, 4, 0)), 16, (1,), 256
+        "Zhang et al. 2020, 3-layer fixed",
+        *(((1, 3, 1, 1), (2, 3, 1, 1), (2, 4, 4, 0)), 16, (1,), 256),
     ),
     "cnn6": Geometry("Lee et al. 2021, IBP_large_star", _LARGE[1:], 64, (1,), 512),
     "cnn7": Geometry("Gowal et al. 2018, large", _LARGE, 64, (1,), 512),
