@@ -5,7 +5,7 @@
 
 Its own requirements have to be installed beside the zoo's. Times are CPU seconds of this process,
 of a training step (forward, backward, Adam) and of bounds alone, each the median of several, the
-two programs taking turns.
+two programs taking turns. The exit code is 1 where margins are more than 1e-5 apart.
 
 Shapes: B batch, S = K - 1 rows, K classes.
 """
@@ -16,9 +16,10 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import agreement
 import timm
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from zoo.propagation import margins_by_rows, spread_margins
 
 METHODS = {"interval": "IBP", "crown_ibp": "CROWN-IBP", "crown": "CROWN"}
 EPS = "0.1"
+TOLERANCE = 1e-5
 
 
 def theirs(model: nn.Module, x_BCHW: Tensor, y_B: Tensor, method: str) -> Callable[[], Tensor]:
@@ -77,14 +79,14 @@ def bounds_alone(model: nn.Module, margins: Callable[[], Tensor], y_B: Tensor) -
     return time.process_time() - start
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--arch", default="conv1")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--only", nargs="+", choices=METHODS, default=["interval", "crown_ibp"])
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     sys.path.insert(0, str(arguments.checkout))
     torch.manual_seed(0)
     # Without a Normalize, which their graph would see as other layers.
@@ -95,10 +97,13 @@ def main() -> None:
     print(
         f"{'bound':12}{'differs by':>12}{'what':>16}{'ours, ms':>12}{'theirs, ms':>12}{'ratio':>8}"
     )
+    apart: list[str] = []
     for name in arguments.only:
         pair = ours(model, x_BCHW, y_B, name), theirs(model, x_BCHW, y_B, METHODS[name])
         with torch.no_grad():
-            differs = (pair[0]() - pair[1]()).abs().max().item()
+            found = pair[0](), pair[1]()
+        differs = (found[0] - found[1]).abs().max().item()
+        apart += agreement.margins_apart(name, *found, TOLERANCE)
         for cost in training_step, bounds_alone:
             turns = [[cost(model, each, y_B) for each in pair] for _ in range(arguments.repeats)]
             mine, other = (1000 * statistics.median(t) for t in zip(*turns, strict=True))
@@ -107,6 +112,7 @@ def main() -> None:
                 f"{name:12}{differs:12.1e}{what:>16}{mine:12.1f}{other:12.1f}{other / mine:8.2f}",
                 flush=True,
             )
+    agreement.end(apart)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import yaml
 from conftest import NAME, OTHER
 
 import zoo.cli
+from zoo.bounds import bounds
 from zoo.certification.report import SAMPLE_COLUMNS
 from zoo.ops.build import instruction_set, library_path
 from zoo.ops.native import describe
@@ -313,6 +314,12 @@ def test_help_lists_exactly_the_verbs() -> None:
     out, _ = (running := process("--help", env=environment)).communicate()
     found = re.findall(r"^│ ([a-z]+) ", out, re.MULTILINE)
     assert running.returncode == 0 and sorted(found) == sorted(VERBS)
+
+
+def test_the_help_that_errors_about_bounds_point_to_lists_them(zoo_, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = zoo_("certify", "--help")
+    assert code == 0 and set(bounds) <= set(re.findall(r"\w+", out.split("Bounds")[-1]))
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -188,15 +188,16 @@ def test_affine_nets_are_certified_by_the_interval_bound() -> None:
 
 
 def test_a_convolution_that_has_no_rule_or_no_kind_is_refused() -> None:
-    padded = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")).eval()
+    padded = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")
+    net = nn.Sequential(padded, nn.Flatten()).eval()
     with pytest.raises(UsageError, match="padding_mode"):
-        certify(padded, torch.rand(1, 1, 4, 4), torch.tensor([0]), 0.1)
+        certify(net, torch.rand(1, 1, 4, 4), torch.tensor([0]), 0.1)
     for layer in (
         nn.Conv2d(2, 2, 3, groups=2),
         nn.Conv2d(1, 1, 3, dilation=2),
         nn.Conv2d(1, 1, 3, stride=(1, 2)),
         nn.Conv2d(1, 1, 3, padding="same"),
-        padded[0],
+        padded,
     ):
         with pytest.raises(UsageError, match="describe"):
             describe(layer, "conv")

@@ -1,14 +1,19 @@
-"""What may go into a model: images in pixel units and labels, checked before anything is computed.
+"""What may go into a model, images in pixel units and labels, and what has to come out of it.
 
-Shapes: B batch, C/H/W image.
+Shapes: B batch, C/H/W image, K classes.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 
 
 def check_pixels(x_BCHW: Tensor) -> None:
@@ -49,11 +54,106 @@ def check_batch(model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> None:
             f"the model is {weight.dtype} on {weight.device}, "
             f"the images are {x_BCHW.dtype} on {x_BCHW.device}"
         )
-    if y_B.shape != x_BCHW.shape[:1] or y_B.dtype != torch.int64 or y_B.device != x_BCHW.device:
+    check_labels(y_B, x_BCHW, getattr(model, "num_classes", None))
+
+
+def check_labels(y_B: Tensor, of_B: Tensor, num_classes: int | None) -> None:
+    """Refuse labels that do not fit a batch, or that name none of its classes.
+
+    Args:
+        of_B: images or logits: any tensor with the batch first.
+        num_classes: K, where it is known.
+    """
+    if y_B.shape != of_B.shape[:1] or y_B.dtype != torch.int64 or y_B.device != of_B.device:
         raise UsageError(
-            f"labels must be int64 of shape ({len(x_BCHW)},) on {x_BCHW.device}, "
+            f"labels must be int64 of shape ({len(of_B)},) on {of_B.device}, "
             f"got {y_B.dtype} of shape {tuple(y_B.shape)} on {y_B.device}"
         )
-    classes = getattr(model, "num_classes", None)
-    if classes is not None and bool(((y_B < 0) | (y_B >= classes)).any()):
-        raise UsageError(f"labels must lie in 0..{classes - 1}")
+    # SOUND: torch counts a label of -1 from the last class on, and margins would be another's.
+    if num_classes is not None and bool(((y_B < 0) | (y_B >= num_classes)).any()):
+        least, most = int(y_B.min()), int(y_B.max())
+        raise UsageError(f"labels must lie in 0..{num_classes - 1}, got {least}..{most}")
+
+
+def classes_of(shape: Sequence[int]) -> int:
+    """K of logits (B, K).
+
+    Raises:
+        UsageError: logits of another shape, or of less than two classes.
+    """
+    if len(shape) != 2:
+        raise UsageError(
+            f"logits must have shape (B, K), one row an image; the net's have {_shown(shape)}\n"
+            "  let it end by nn.Flatten() and nn.Linear(..., K), say"
+        )
+    if shape[1] < 2:
+        raise UsageError(
+            f"the net's logits have shape {_shown(shape)}: margins need two classes or more\n"
+            "  give a net of two classes two logits, (0, f) in place of f"
+        )
+    return shape[1]
+
+
+@contextmanager
+def fitting(net: nn.Module, inputs: Sequence[Tensor], images: Tensor) -> Iterator[None]:
+    """Where torch fails as inputs do not fit a net, or one layer of it, say which layer and why.
+
+    Args:
+        inputs: what the net or the layer is given.
+        images: what they were made of.
+
+    Raises:
+        UsageError: in place of torch's error if one image fails as well, by itself; memory that
+            runs out, say, is another matter and passes on.
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        found = _failing(net, inputs)
+        if found is None:
+            raise
+        layer, given = found
+        came = " and ".join(f"{x.dtype} of shape {_shown(x.shape)}" for x in given)
+        raise UsageError(
+            f"images of shape {_shown(images.shape)} do not fit the net: its layer "
+            f"{str(layer).splitlines()[0]} was given {came}\n"
+            f"  torch says: {str(error).strip().splitlines()[0]}\n"
+            "  give images of the size and dtype that the net was made for"
+        ) from error
+
+
+def logits_of(model: nn.Module, x_BCHW: Tensor) -> Tensor:
+    """What a model makes of images.
+
+    Raises:
+        UsageError: images that do not fit it.
+    """
+    with fitting(model, [x_BCHW], x_BCHW):
+        return model(x_BCHW)
+
+
+def _failing(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, list[Tensor]] | None:
+    """The innermost layer that fails on the first image alone, and what it is given."""
+    inside: list[tuple[nn.Module, Any]] = []
+
+    def leave(*_: Any) -> None:
+        inside.pop()
+
+    try:
+        twin = copy.deepcopy(net).eval()  # which counts nothing in any statistics
+        for layer in twin.modules():
+            layer.register_forward_pre_hook(lambda layer, given: inside.append((layer, given)))
+            layer.register_forward_hook(leave)
+        with torch.no_grad():
+            twin(*(x[:1] for x in inputs))
+    except (RuntimeError, ValueError, IndexError):
+        if inside:
+            layer, given = inside[-1]
+            return layer, [x for x in given if isinstance(x, Tensor)]
+    return None
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return f"({', '.join(['B', *map(str, shape[1:])])})"

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from zoo.attacks.base import Attack, attacks
 from zoo.boxes import Box
 from zoo.errors import UsageError
+from zoo.gradients import recording
 from zoo.layers import exponent
 from zoo.margins import margins_of, worst
 
@@ -108,7 +109,7 @@ def _noise(x_BCHW: Tensor, seed: int, restart: int) -> Tensor:
     return noise_BCHW.to(x_BCHW)
 
 
-@torch.enable_grad()
+@recording("an attack by gradients")
 def _gradient(
     model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x_ACHW: Tensor, y_A: Tensor
 ) -> Tensor:

@@ -18,7 +18,7 @@ from zoo.bounds.base import Bound, Margins, bounds
 from zoo.boxes import Box
 from zoo.eps import round_up
 from zoo.errors import UsageError
-from zoo.inputs import check_pixels
+from zoo.inputs import check_labels, check_pixels, classes_of, fitting, logits_of
 from zoo.margins import margins_of, worst
 from zoo.rounding import unit_roundoff
 from zoo.rules import Rounded, check_certifiable, forward_error
@@ -73,7 +73,7 @@ class Lipschitz(Bound):
 
     def __call__(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
-        return _naive(model, model(box.x_BCHW), box.eps, y_B)
+        return _naive(model, logits_of(model, box.x_BCHW), box.eps, y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         return self.real_line(model, box.x_BCHW, y_B).at(box.eps, y_B)
@@ -135,7 +135,12 @@ def lipschitz_constant(model: nn.Module) -> float:
 def _naive(model: nn.Module, logits_BK: Tensor, eps: Fraction, y_B: Tensor) -> Tensor:
     """margins - 2 L eps in the logits' dtype, rounding ignored."""
     loss = 2 * lipschitz_constant(model) * round_up(eps)
-    return (margins_of(logits_BK, y_B) - loss).scatter(1, y_B[:, None], 0)
+    return (_margins(logits_BK, y_B) - loss).scatter(1, y_B[:, None], 0)
+
+
+def _margins(logits_BK: Tensor, y_B: Tensor) -> Tensor:
+    check_labels(y_B, logits_BK, classes_of(logits_BK.shape))
+    return margins_of(logits_BK, y_B)
 
 
 def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
@@ -143,7 +148,8 @@ def _logits(model: nn.Module, x_BCHW: Tensor) -> Rounded:
     check_certifiable(model)
     check_pixels(x_BCHW)
     no_error = torch.zeros((), dtype=torch.float64, device=x_BCHW.device)
-    logits = forward_error(model, Rounded(x_BCHW, no_error, 0), unit_roundoff(x_BCHW.dtype))
+    with fitting(model, [x_BCHW], x_BCHW):
+        logits = forward_error(model, Rounded(x_BCHW, no_error, 0), unit_roundoff(x_BCHW.dtype))
     constant = lipschitz_constant(model)
     # SOUND: the layers know their gains; a model may state a larger constant, never a smaller one.
     if constant < logits.gain:
@@ -179,7 +185,7 @@ def _line(logits: Rounded, y_B: Tensor, errors: float, slope: float) -> Line:
     # SOUND: the errors are themselves float64 sums of at most a few thousand roundings.
     error_BK = logits.error.expand_as(f_BK) * (errors * (1 + 2.0**-20))
     unit = 8 * unit_roundoff(torch.float64)
-    start_BK = margins_of(f_BK, y_B)
+    start_BK = _margins(f_BK, y_B)
     for term_BK in (error_BK, unit * f_BK.abs()):
         start_BK = start_BK - (term_BK + term_BK.gather(1, y_B[:, None]))
     return Line(start_BK, slope * (1 + unit))

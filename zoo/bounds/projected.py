@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.bounds.base import PropagatedBound, bounds
 from zoo.boxes import Box
 from zoo.errors import UsageError
-from zoo.propagation import Reach, margins_by_rows, spread_margins
+from zoo.propagation import Reach, margin_rows, spread_margins
 from zoo.propagation.projected import project
 from zoo.relaxations import relaxations
 
@@ -31,8 +31,8 @@ class CapProjected(PropagatedBound):
     num_draws: ClassVar[int] = 50
 
     def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
+        rows_BSK = margin_rows(reach, y_B)
         logits = project(reach.steps, reach.box, relaxations["same_slope"](), self.num_draws)
-        rows_BSK = margins_by_rows(y_B, logits.centre.shape[1], reach.box[0].dtype)
         return spread_margins(logits.least(rows_BSK), y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:

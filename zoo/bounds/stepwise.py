@@ -18,7 +18,7 @@ from zoo.boxes import Box, box
 from zoo.propagation import (
     Reach,
     Source,
-    margins_by_rows,
+    margin_rows,
     program_errors,
     spread_margins,
     steps_of,
@@ -43,8 +43,7 @@ class StepwiseBound(PropagatedBound):
         """
 
     def margins(self, reach: Reach, y_B: Tensor) -> Tensor:
-        rows_BSK = margins_by_rows(y_B, reach.num_classes, reach.box[0].dtype)
-        return spread_margins(self.lower(reach, rows_BSK), y_B)
+        return spread_margins(self.lower(reach, margin_rows(reach, y_B)), y_B)
 
     def real(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)

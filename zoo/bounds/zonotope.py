@@ -83,9 +83,7 @@ class ZonotopeBound(RelaxedBound):
     @torch.no_grad()
     def _sizes(self, reach: Reach) -> list[Ends]:
         """Ends of the batch's box, and of one image's values: no more is asked of them."""
-        lower_BCHW, upper_BCHW = reach.box
-        one = Reach(reach.steps, (lower_BCHW[:1], upper_BCHW[:1]))
-        return [reach.box, *one.ends[1:]]
+        return [reach.box, *reach.one.ends[1:]]
 
 
 @bounds.register("deepz")

@@ -16,7 +16,7 @@ from zoo.bounds import create_bound
 from zoo.certification.certificate import Certificate
 from zoo.eps import Eps, parse_eps
 from zoo.errors import UsageError
-from zoo.inputs import check_batch
+from zoo.inputs import check_batch, check_labels, classes_of, logits_of
 from zoo.margins import margins_of, worst
 from zoo.rounding import strict_numerics
 from zoo.rules import check_certifiable
@@ -51,6 +51,7 @@ class Certifier:
             )
         self.model = model
 
+    @torch.inference_mode(False)  # in which no bound could search for slopes
     @torch.no_grad()
     def __call__(
         self, x_BCHW: Tensor, y_B: Tensor, radii: Sequence[Fraction], *, clip: bool = True
@@ -62,13 +63,12 @@ class Certifier:
         """
         check_batch(self.model, x_BCHW, y_B)
         # A copy each time: the model may have changed since the last batch.
-        model64 = copy.deepcopy(self.model).double()
+        model, model64 = _usable(self.model), copy.deepcopy(self.model).double()
         with strict_numerics() as numerics:
-            logits_BK = self.model(x_BCHW)
-            if len(y_B) and int(y_B.max()) >= logits_BK.shape[1]:
-                raise UsageError(f"labels must lie in 0..{logits_BK.shape[1] - 1}")
+            logits_BK = logits_of(model, x_BCHW)
+            check_labels(y_B, logits_BK, classes_of(logits_BK.shape))
             preds_B = strict_argmax(logits_BK)
-            sweep = self.bound.sweep(self.model, model64, x_BCHW, y_B, radii, clip)
+            sweep = self.bound.sweep(model, model64, x_BCHW, y_B, radii, clip)
             certificates = []
             for eps, margins in zip(radii, sweep, strict=True):
                 naive_B, real_B, deployed_B = (
@@ -120,6 +120,12 @@ def certify(
         UsageError, IntegrityError: see Certifier.
     """
     return Certifier(model, bound)(x, y, [parse_eps(eps)], clip=clip)[0]
+
+
+def _usable(model: nn.Module) -> nn.Module:
+    """The model, or a copy of one that was made in inference mode: of such weights none derives."""
+    tensors = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model) if any(each.is_inference() for each in tensors) else model
 
 
 def _check_dtype(model: nn.Module) -> None:

@@ -14,7 +14,7 @@ import typer
 from zoo.cli.attack import attack
 from zoo.cli.average import average
 from zoo.cli.build import build
-from zoo.cli.certify import certify
+from zoo.cli.certify import ListsBounds, certify
 from zoo.cli.env import env
 from zoo.cli.info import info
 from zoo.cli.list import list_
@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 app.command("list")(list_)
 app.command()(info)
-app.command()(certify)
+app.command(cls=ListsBounds)(certify)
 app.command()(attack)
 app.command()(train)
 app.command()(publish)

@@ -8,8 +8,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from zoo.cli.options import Debug, Json, Quiet, Verbose
+
+
+class ListsBounds(TyperCommand):
+    """A command whose help ends with the names of all bounds, looked up when it is asked for."""
+
+    def get_help(self, ctx: typer.Context) -> str:
+        from zoo.registry import registered_names
+
+        names = ", ".join(registered_names("zoo.bounds"))
+        self.epilog = f"Bounds (docs/bounds.md): {names}."
+        return super().get_help(ctx)
 
 
 def certify(
@@ -20,9 +32,7 @@ def certify(
             help="0.3, 8/255 or 0:0.4:41; repeat it or separate by commas. Default: card."
         ),
     ] = None,
-    bound: Annotated[
-        str, typer.Option(help="A name in docs/bounds.md, lipschitz say, or auto (the card's).")
-    ] = "auto",
+    bound: Annotated[str, typer.Option(help="One of those below, or auto (the card's).")] = "auto",
     clip: Annotated[bool, typer.Option(help="Perturbed pixels stay in [0, 1].")] = True,
     data: Annotated[str, typer.Option(help="Dataset; auto is the card's.")] = "auto",
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",

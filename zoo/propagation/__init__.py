@@ -13,7 +13,7 @@ from zoo.propagation.backward import (
 )
 from zoo.propagation.drift import program_errors
 from zoo.propagation.ends import interval_ends
-from zoo.propagation.margins import interval_margins, margin_ends
+from zoo.propagation.margins import interval_margins, margin_ends, margin_rows
 from zoo.propagation.reach import Reach
 from zoo.propagation.steps import Step, run, steps_of, takes_batch_statistics
 from zoo.propagation.zonotope import symbol_entries, zonotope_bounds, zonotopes
@@ -26,6 +26,7 @@ __all__ = [
     "interval_margins",
     "lower_bounds",
     "margin_ends",
+    "margin_rows",
     "margins_by_rows",
     "program_errors",
     "run",

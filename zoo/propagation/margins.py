@@ -8,6 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.inputs import check_labels
+from zoo.propagation.backward import margins_by_rows
 from zoo.propagation.reach import Reach
 from zoo.rounding import NAIVE, Ends
 
@@ -24,16 +26,18 @@ def interval_margins(reach: Reach, y_B: Tensor) -> Tensor:
 
     Raises:
         ZooError: ends that cross.
-        UsageError: a layer without an interval rule.
+        UsageError: a layer without an interval rule, logits or labels that margins are not made of.
     """
     _check_order(reach.box)
+    logits = reach.ends[-1]
+    check_labels(y_B, reach.box[0], reach.num_classes)
     if reach.last is not None:
         ends = reach.ends[reach.steps[-1].inputs[0]]
         _check_order(ends)
         margins_BK = reach.reading.elided(reach.last, *ends, y_B)
     else:
-        lower_BK, upper_BK = reach.ends[-1]
-        _check_order((lower_BK, upper_BK))
+        _check_order(logits)
+        lower_BK, upper_BK = logits
         # SOUND: a - b > 0 in floating point if and only if a > b, as subnormals are kept.
         margins_BK = lower_BK.gather(1, y_B[:, None]) - upper_BK
     return margins_BK.scatter(1, y_B[:, None], 0.0)
@@ -42,14 +46,26 @@ def interval_margins(reach: Reach, y_B: Tensor) -> Tensor:
 def margin_ends(reach: Reach, y_B: Tensor) -> Ends:
     """Both ends of f_y(x) - f_k(x) in the same way, rounding ignored; column y 0."""
     assert not reach.rigorous
+    low_BK, high_BK = reach.ends[-1]
+    check_labels(y_B, reach.box[0], reach.num_classes)
     if reach.last is not None:
         differences = reach.last.differences(y_B)
         lower_BK, upper_BK = NAIVE.affine(differences, *reach.ends[reach.steps[-1].inputs[0]])
     else:
-        low_BK, high_BK = reach.ends[-1]
         own_low_B1, own_high_B1 = (end.gather(1, y_B[:, None]) for end in (low_BK, high_BK))
         lower_BK, upper_BK = own_low_B1 - high_BK, own_high_B1 - low_BK
     return lower_BK.scatter(1, y_B[:, None], 0.0), upper_BK.scatter(1, y_B[:, None], 0.0)
+
+
+def margin_rows(reach: Reach, y_B: Tensor) -> Tensor:
+    """Rows e_y - e_k over the logits for all k but y, in order: (B, K - 1, K).
+
+    Raises:
+        UsageError: logits or labels that margins are not made of.
+    """
+    num_classes = reach.num_classes
+    check_labels(y_B, reach.box[0], num_classes)
+    return margins_by_rows(y_B, num_classes, reach.box[0].dtype)
 
 
 def _check_order(ends: Ends) -> None:

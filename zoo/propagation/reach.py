@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import torch
+
+from zoo.inputs import classes_of
 from zoo.propagation.ends import interval_ends
 from zoo.propagation.steps import Step
 from zoo.rounding import NAIVE, Affine, Ends, Reading
@@ -42,5 +45,18 @@ class Reach:
 
     @property
     def num_classes(self) -> int:
-        """K, without the ends where the last layer says it."""
-        return self.ends[-1][0].shape[1] if self.last is None else len(self.last.weight)
+        """K; of one image, where no ends are known yet.
+
+        Raises:
+            UsageError: logits that are not (B, K), or a single class.
+        """
+        if "ends" in vars(self):
+            return classes_of(self.ends[-1][0].shape)
+        with torch.no_grad():
+            return classes_of(self.one.ends[-1][0].shape)
+
+    @cached_property
+    def one(self) -> Reach:
+        """The same net over the first image's box, which tells shapes."""
+        lower, upper = self.box
+        return Reach(self.steps, (lower[:1], upper[:1]))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.gradients import recording
 from zoo.propagation.backward import Source
 from zoo.propagation.steps import Step
 from zoo.relaxations import Slopes
@@ -48,7 +49,7 @@ def one_sign_step(loss: Callable[[Alphas], Tensor], start: Alphas) -> Alphas:
     """
     if not start:  # a net without ReLUs
         return {}
-    with torch.enable_grad():
+    with recording("a search for slopes"):
         leaves = {i: alpha.detach().requires_grad_() for i, alpha in start.items()}
         gradients = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True)
     return {
@@ -69,7 +70,7 @@ def best_of_many_steps(
     """
     if not start:
         return {}
-    with torch.enable_grad():
+    with recording("a search for slopes"):
         alphas = {i: alpha.detach().requires_grad_() for i, alpha in start.items()}
         found_BS = bound(alphas)
         best, best_BS = {i: alpha.detach() for i, alpha in alphas.items()}, found_BS.detach()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from zoo.inputs import fitting
 from zoo.rounding import Affine, Ends, Reading
 from zoo.rules import interval
 from zoo.rules.affine import affine, bounded_as_affine
@@ -56,7 +57,7 @@ def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[list[Step], Ten
     its running statistics, and its affine form has those of this batch.
 
     Raises:
-        UsageError: a layer without rules, or one that needs a clean batch.
+        UsageError: a layer without rules, one that needs a clean batch, or that x does not fit.
     """
     steps: list[Step] = []
     values: list[Tensor | None] = [x]
@@ -68,7 +69,11 @@ def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[list[Step], Ten
         taken = [values[i] for i in inputs]
         known = affine(layer, taken[0]) if layer in affine else None
         steps.append(Step(layer, tuple(inputs), known))
-        values.append(None if x is None else layer(*taken))
+        if x is None:
+            values.append(None)
+        else:
+            with fitting(layer, [value for value in taken if value is not None], x):
+                values.append(layer(*taken))
         return len(steps)
 
     last = add(model, [0])

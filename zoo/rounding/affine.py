@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.gradients import recording
+
 # (rows, weight, shape of the input without its batch) -> rows over the input.
 Pull = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
@@ -107,7 +109,7 @@ class Affine:
         if self.pulled is not None:
             return self.pulled(rows, self.weight, shape)
         training = torch.is_grad_enabled()
-        with torch.enable_grad():
+        with recording("the transpose of a layer"):
             x = rows.new_zeros((len(rows), *shape)).requires_grad_()
             out = self.product(x, self.weight)
             (pulled,) = torch.autograd.grad(out, x, rows, create_graph=training)

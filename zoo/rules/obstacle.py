@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+import torch
 from torch import nn
 
 from zoo.errors import IntegrityError, UsageError
@@ -19,6 +20,7 @@ def obstacle(layer: nn.Module) -> str | None:
     return None
 
 
+@torch.no_grad()
 def check_certifiable(model: nn.Module) -> None:
     """Refuse a model in a state in which its bounds prove nothing.
 

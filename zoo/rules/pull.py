@@ -74,7 +74,7 @@ def _(layer: nn.ReLU, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: 
 def pull_affine(affine: Affine, rows: Tensor, ends: Ends, ledger: Ledger) -> Pulled:
     """The same of an affine layer, exactly: W^T c and <c, b>."""
     flat = affine.pull(rearrange(rows, "b s ... -> (b s) ..."), ends[0].shape[1:])
-    pulled = rearrange(flat, "(b s) ... -> b s ...", b=len(rows))
+    pulled = rearrange(flat, "(b s) ... -> b s ...", s=rows.shape[1])
     constant_BS = rows.new_zeros(rows.shape[:2])
     if affine.bias is not None:
         bias_D = affine.bias.expand(rows.shape[2:]).flatten()

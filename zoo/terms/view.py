@@ -56,8 +56,10 @@ class View:
 
         if self._clean.with_steps or "logits_BK" in vars(self._clean):
             return self.logits_BK
+        from zoo.inputs import logits_of
+
         with torch.no_grad():
-            return self.model(self.x_BCHW)
+            return logits_of(self.model, self.x_BCHW)
 
     @property
     def steps(self) -> list[Step]:
@@ -102,12 +104,14 @@ class View:
         """Logits of other images, by the same function: nothing is counted in any statistics."""
         from torch.func import functional_call
 
+        from zoo.inputs import fitting
         from zoo.propagation import run
 
         if self._clean.with_steps:
             return run(self.steps, x_BCHW)
         copies = {name: tensor.clone() for name, tensor in self.model.named_buffers()}
-        return functional_call(self.model, copies, (x_BCHW,))
+        with fitting(self.model, [x_BCHW], x_BCHW):
+            return functional_call(self.model, copies, (x_BCHW,))
 
 
 class _Clean:
@@ -138,4 +142,6 @@ class _Clean:
 
     @cached_property
     def logits_BK(self) -> Tensor:
-        return self._both[1] if self.with_steps else self._model(self._x_BCHW)
+        from zoo.inputs import logits_of
+
+        return self._both[1] if self.with_steps else logits_of(self._model, self._x_BCHW)
