@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from zoo.boxes import box
 from zoo.errors import UsageError
-from zoo.layers import Add, Concat, LpDistLinear, Negate, Normalize, Residual
+from zoo.layers import Add, Concat, Negate, Normalize, Residual
 from zoo.models import LinfDistMLP, fold
 from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends
 from zoo.relaxations import Slopes
-from zoo.rounding import NAIVE, Ends
+from zoo.rounding import Ends
 from zoo.rounding.backward import NoLedger
 from zoo.rules import affine, describe, interval, pull
 
@@ -214,43 +214,6 @@ def test_pooling_that_returns_places_too_is_refused():
     x = torch.rand(1, 1, 2, 2)
     with pytest.raises(UsageError, match="return_indices"):
         interval(nn.MaxPool2d(2, return_indices=True), x, x)
-
-
-# --------------------------------------------------------------------------------------- distances
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_forms_over_distances_hold_and_are_attained_far_from_the_centres(bias):
-    for seed in range(20):
-        torch.manual_seed(seed)
-        layer, (lower, upper) = LpDistLinear(3, 4, bias=bias).double(), random_ends(seed, 1, 3)
-        if seed % 2:
-            layer.weight.data.add_(20 * torch.randn(4, 3))
-        rows = torch.randn(1, 9, 4, dtype=torch.float64)
-        bound_S = least(layer, rows, (lower, upper))[0]
-        found = pull(layer, rows, [(lower, upper)], None, NoLedger())
-        share = torch.rand(300, 3, dtype=torch.float64)
-        points = torch.cat([corners(lower, upper), lower + share * (upper - lower)])
-        forms_PS = layer(points) @ rows[0].T
-        lines_PS = points @ found.rows[0][0].T + found.constant_BS[0]
-        assert (forms_PS >= lines_PS - 1e-9).all() and (forms_PS >= bound_S - 1e-9).all()
-        # each end alone is that of the interval
-        both = torch.cat([torch.eye(4), -torch.eye(4)]).double()[None]
-        low_O, high_O = least(layer, both, (lower, upper))[0].split(4)
-        wanted = interval(layer, lower, upper, NAIVE)
-        torch.testing.assert_close(low_O, wanted[0][0])
-        torch.testing.assert_close(-high_O, wanted[1][0])
-
-
-def test_a_distance_net_with_its_normalisation_is_one_for_linear_bounds():
-    net = LinfDistMLP(2, width=5, num_classes=3, in_chans=1, img_size=2, mean=0.2, std=0.4).eval()
-    for form in (net, fold(net)):
-        steps, _ = steps_of(form.double())
-        assert not any(isinstance(step.layer, LinfDistMLP) for step in steps)
-        ends = random_ends(0, 2, 1, 2, 2)
-        rows = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
-        found = lower_bounds(steps, interval_ends(steps, ends), rows, len(steps), no_relu)
-        assert (found <= form((ends[0] + ends[1]) / 2) + 1e-9).all() and found.isfinite().all()
 
 
 def test_layers_without_a_rule_of_linear_bounds_are_refused_by_name():
