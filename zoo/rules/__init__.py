@@ -16,9 +16,12 @@ from zoo.rules.expand import enter_expand, expand
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 from zoo.rules.obstacle import check_certifiable, obstacle
+from zoo.rules.picks import Picks, enter_picks
 from zoo.rules.pull import Pulled, pull, pull_affine
+from zoo.rules.shaped import enter_shaped, shaped
 
 __all__ = [
+    "Picks",
     "Pulled",
     "Rounded",
     "affine",
@@ -30,10 +33,13 @@ __all__ = [
     "enclose",
     "enter_affine",
     "enter_expand",
+    "enter_picks",
+    "enter_shaped",
     "expand",
     "forward_error",
     "interval",
     "obstacle",
     "pull",
     "pull_affine",
+    "shaped",
 ]

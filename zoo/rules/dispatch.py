@@ -15,6 +15,12 @@ from torch.nn.modules import module
 
 from zoo.errors import UsageError
 
+# Decorators of zoo.rules that enter several rules at once.
+_WAYS = (
+    "enter_affine (or enter_shaped, if its input's shape decides) for W x + b, enter_picks for "
+    "outputs that follow one entry each, enter_expand for a layer made of layers"
+)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -55,7 +61,8 @@ class Rule(Generic[P, R]):
         if layer not in self:
             raise UsageError(
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
-                f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
+                f"  add one beside the layer's class: @zoo.rules.{self.name}.register, or by what "
+                f"the layer is:\n  {_WAYS}"
             )
         if (
             layer._forward_hooks

@@ -19,13 +19,13 @@ from tests import oracles
 from zoo.bounds import bounds
 from zoo.bounds.linear import by_relaxation
 from zoo.boxes import box
-from zoo.layers import Add, LpDistLinear, MeanShift
+from zoo.layers import Add, LpDistConv2d, LpDistLinear, MeanShift
 from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends
 from zoo.relaxations import relaxations
 from zoo.rounding import REAL
 from zoo.rules import affine, drift, expand, pull
 
-NETS = ("residual", "pooled", "folded", "normalized", "conv")
+NETS = ("residual", "pooled", "folded", "normalized", "conv", "distconv", "parts")
 ROWS = 6
 
 
@@ -94,12 +94,16 @@ def drifts(seed: int) -> Iterator[str]:
     """A program whose inputs are off by errors is off by no more than is said."""
     g = torch.Generator().manual_seed(seed)
     dist, shift = LpDistLinear(4, 3, bias=True), MeanShift(4)
-    dist.bias.normal_(generator=g)
+    windows = LpDistConv2d(1, 2, 2, padding=1, bias=True)
+    for layer in (dist, windows):
+        layer.bias.normal_(generator=g)
     shift.running_mean_O.normal_(generator=g)
     cases: list[tuple[nn.Module, int, tuple[int, ...]]] = [
         (dist, 1, (4,)),
+        (windows, 1, (1, 2, 2)),
         (shift, 1, (4,)),
         (nn.MaxPool2d(2, 1, 1), 1, (1, 2, 2)),
+        (nn.AdaptiveAvgPool2d(2), 1, (1, 3, 3)),
         (Add(), 2, (4,)),
     ]
     for layer, count, shape in cases:
