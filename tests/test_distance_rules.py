@@ -5,13 +5,23 @@ Shapes: B batch, S rows of forms, C/H/W image, I in features, O out features, P 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from test_linear_rules import corners, least, no_relu, random_ends
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.layers import LpDist, LpDistConv2d, LpDistLinear
+from zoo.layers import (
+    LocalMax,
+    LocalMin,
+    LpDistConv2d,
+    LpDistLinear,
+    MaxMin,
+    PrunedLinfDistLinear,
+    SortDistLinear,
+)
 from zoo.models import LinfDistMLP, fold
 from zoo.propagation import interval_ends, lower_bounds, steps_of
 from zoo.rounding import NAIVE, Ends
@@ -37,7 +47,7 @@ def windows(seed: int, stride: int, padding: int, bias: bool) -> LpDistConv2d:
     return layer
 
 
-def check_forms(layer: LpDist, points: Tensor, ends: Ends) -> None:
+def check_forms(layer: nn.Module, points: Tensor, ends: Ends) -> None:
     """Lines hold at points, the least of each form too, and each end alone is the interval's."""
     y_PO = layer(points).flatten(1)
     shape, size = layer(ends[0]).shape[1:], y_PO.shape[1]
@@ -76,6 +86,39 @@ def test_forms_over_windows_hold_and_are_attained_far_from_the_centres(stride, p
     for seed in range(8):
         layer, ends = windows(seed, stride, padding, bias), random_ends(seed, 1, 2, 3, 3)
         check_forms(layer, points_of(ends), ends)
+
+
+def followers(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
+    """Layers whose outputs follow one entry each, or none, and the shapes of their inputs."""
+    torch.manual_seed(seed)
+    pruned = PrunedLinfDistLinear(4, 2, 5)
+    kept_OI = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]) > 0
+    pruned.set_edges(torch.randn(2, 4) * (20 if seed % 2 else 1), kept_OI)
+    pruned.bias.data.normal_()
+    yield pruned, (4,)
+    yield SortDistLinear(4, 3, rho=0.6, k=3, bias=True), (4,)
+    yield MaxMin(), (6,)
+    yield MaxMin(), (2, 4)
+    yield LocalMax(2), (2, 4, 2)
+    yield LocalMin(2), (2, 4, 2)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_forms_over_what_follows_one_entry_hold(narrow):
+    for seed in range(8):
+        for layer, shape in followers(seed):
+            lower, upper = random_ends(seed, 1, *shape)
+            if narrow:
+                upper = lower + 1e-9
+            check_forms(layer.eval().double(), points_of((lower, upper)), (lower, upper))
+
+
+def test_an_edge_that_is_pruned_has_no_part_in_lines_or_errors():
+    pruned = PrunedLinfDistLinear(2, 1, 1).double()
+    pruned.set_edges(torch.tensor([[5.0, 7.0]]), torch.tensor([[False, True]]))
+    lower, upper = torch.zeros(1, 2).double(), torch.ones(1, 2).double()
+    found = pull(pruned, torch.ones(1, 1, 1).double(), [(lower, upper)], None, NoLedger())
+    assert found.rows[0].tolist() == [[[0.0, -1.0]]] and found.constant_BS.item() == 7.0
 
 
 def test_a_window_as_large_as_the_image_is_a_dense_layer():

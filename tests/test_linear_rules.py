@@ -18,11 +18,25 @@ from torch import Tensor, nn
 
 from zoo.boxes import box
 from zoo.errors import UsageError
-from zoo.layers import Add, Concat, Negate, Normalize, Residual
+from zoo.layers import (
+    Add,
+    CenterCrop,
+    Channels,
+    Concat,
+    Crops,
+    Flip,
+    HalfDifference,
+    HalfSum,
+    LpDistLinear,
+    Negate,
+    Normalize,
+    Residual,
+    Shift,
+)
 from zoo.models import LinfDistMLP, fold
-from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends
+from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends, zonotopes
 from zoo.relaxations import Slopes
-from zoo.rounding import Ends
+from zoo.rounding import Ends, NewSymbols
 from zoo.rounding.backward import NoLedger
 from zoo.rules import affine, describe, interval, pull
 
@@ -86,6 +100,13 @@ def test_the_transpose_of_a_convolution_is_its_gradient(
         nn.Identity(),
         Normalize([0.3, 0.1], 0.2),
         Negate(),
+        nn.Dropout(),
+        HalfSum(3),
+        HalfDifference(2),
+        Flip(),
+        Shift(1, -2),
+        Channels(1, 0, 1),
+        CenterCrop(3),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -172,6 +193,21 @@ def test_a_net_with_a_residual_is_never_folded_as_if_it_were_a_row():
         fold(net)
 
 
+def test_what_cancels_between_parts_side_by_side_is_seen_by_forms_and_zonotopes():
+    """x, -x and |x| side by side, then their sum: what is left is |x|."""
+    near = nn.Sequential(nn.Flatten(), LpDistLinear(4, 4)).double()
+    near[1].weight.data.copy_(torch.diag(torch.full((4,), 50.0)))
+    parts = [nn.Flatten(), nn.Sequential(Negate(), nn.Flatten()), near]
+    total = nn.Linear(12, 4, bias=False).double()
+    total.weight.data.copy_(torch.cat([torch.eye(4)] * 3, 1))
+    net, ends = nn.Sequential(Concat(parts), total), random_ends(0, 2, 1, 2, 2)
+    rows = torch.eye(4, dtype=torch.float64).expand(2, 4, 4)
+    wanted = interval(near, *ends)
+    torch.testing.assert_close(least(net, rows, ends), wanted[0])
+    *_, found = zonotopes(steps_of(net)[0], ends, no_relu, NewSymbols)
+    torch.testing.assert_close(found.ends, wanted)
+
+
 # ----------------------------------------------------------------------------------------- maxima
 
 
@@ -218,9 +254,9 @@ def test_pooling_that_returns_places_too_is_refused():
 
 def test_layers_without_a_rule_of_linear_bounds_are_refused_by_name():
     x = torch.rand(1, 1, 2, 2)
-    net = nn.Sequential(Concat([nn.Flatten(), nn.Flatten()]), nn.Linear(8, 2))
-    with pytest.raises(UsageError, match="no pull rule for layer Concat"):
-        least(net, torch.eye(2)[None], (x, x))
+    for kind, net in ("Tanh", nn.Tanh()), ("Crops", Crops(1, 1)):
+        with pytest.raises(UsageError, match=f"no pull rule for layer {kind}"):
+            least(nn.Sequential(nn.Identity(), net), torch.rand(1, 1, *net(x).shape[1:]), (x, x))
 
 
 # ------------------------------------------------------------------------------------- description

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BOXES, POINTS, ROWS = 6, 40, 6
 LAYERS = (
     *("relu", "conv", "batch_normed", "pooled", "parts"),
-    *("residual", "head", "distconv", "edges"),
+    *("residual", "head", "distconv", "pruned", "sorted", "group_sorted", "stem", "edges"),
 )
 
 
