@@ -15,10 +15,11 @@ from torch.nn.modules import module
 
 from zoo.errors import UsageError
 
-# Decorators of zoo.rules that enter several rules at once.
-_WAYS = (
-    "enter_affine (or enter_shaped, if its input's shape decides) for W x + b, enter_picks for "
-    "outputs that follow one entry each, enter_expand for a layer made of layers"
+# Of rules that bounds ask for: decorators of zoo.rules that enter several of them.
+SEVERAL = (
+    "or several at once: enter_affine (it is a product and a bias; enter_shaped if its input's\n"
+    "  shape says which), enter_picks (outputs follow one entry each), enter_expand (it is made\n"
+    "  of layers)"
 )
 
 P = ParamSpec("P")
@@ -30,10 +31,11 @@ class Rule(Generic[P, R]):
 
     Args:
         name: what the rule computes, for messages ("interval").
+        otherwise: what else a layer that lacks it may enter, for messages.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, otherwise: str | None = None):
+        self.name, self.otherwise = name, otherwise
         self._table: dict[type[nn.Module], Callable[..., R]] = {}
 
     def register(self, *types: type[nn.Module]) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -61,8 +63,8 @@ class Rule(Generic[P, R]):
         if layer not in self:
             raise UsageError(
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
-                f"  add one beside the layer's class: @zoo.rules.{self.name}.register, or by what "
-                f"the layer is:\n  {_WAYS}"
+                f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
+                + (f",\n  {self.otherwise}" if self.otherwise else "")
             )
         if (
             layer._forward_hooks

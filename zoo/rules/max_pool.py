@@ -40,7 +40,7 @@ def _check_windows(layer: nn.MaxPool2d, x_BCHW: Tensor) -> None:
     """Refuse a layer of two values, and windows without an entry of the image."""
     _check_values_only(layer)
     # SOUND: the largest of no entry is -inf, and the place of it lies outside of the image.
-    if bool(layer(x_BCHW.new_zeros(1, 1, *x_BCHW.shape[2:])).isneginf().any()):
+    if bool(layer(torch.zeros(1, 1, *x_BCHW.shape[2:], device="cpu")).isneginf().any()):
         raise UsageError(
             f"MaxPool2d has windows that lie wholly in its padding at {tuple(x_BCHW.shape[2:])} "
             "entries, and makes -inf of them\n  pad or dilate less"
