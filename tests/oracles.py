@@ -166,6 +166,8 @@ def _root(x: Fraction) -> Fraction:
 
 def pooled(layer, x_BCHW: Array) -> Array:
     """The largest or the mean of each window; a border counts in means, as 0, never in maxima."""
+    if type(layer).__name__ == "AdaptiveAvgPool2d":
+        return _means_of_parts(x_BCHW, layer.output_size)
     size, stride, pad = layer.kernel_size, layer.stride, layer.padding
     mean = type(layer).__name__ == "AvgPool2d"
     height, width = x_BCHW.shape[2:]
@@ -176,6 +178,19 @@ def pooled(layer, x_BCHW: Array) -> Array:
             rows, columns = (slice(max(0, at), at + size) for at in (top, left))
             window = x_BCHW[:, :, rows, columns]
             out[:, :, i, j] = window.sum((2, 3)) / size**2 if mean else window.max((2, 3))
+    return out
+
+
+def _means_of_parts(x_BCHW: Array, count: int) -> Array:
+    """Means of count x count parts, whose ends are rounded outward where they are not whole."""
+    out = np.empty((*x_BCHW.shape[:2], count, count), x_BCHW.dtype)
+    for i, j in np.ndindex(count, count):
+        rows, columns = (
+            slice(at * side // count, -(-(at + 1) * side // count))
+            for at, side in zip((i, j), x_BCHW.shape[2:], strict=True)
+        )
+        window = x_BCHW[:, :, rows, columns]
+        out[:, :, i, j] = window.sum((2, 3)) / (window.shape[2] * window.shape[3])
     return out
 
 

@@ -18,11 +18,25 @@ from torch import Tensor, nn
 
 from zoo.boxes import box
 from zoo.errors import UsageError
-from zoo.layers import Add, Concat, LpDistLinear, Negate, Normalize, Residual
+from zoo.layers import (
+    Add,
+    CenterCrop,
+    Channels,
+    Concat,
+    Crops,
+    Flip,
+    HalfDifference,
+    HalfSum,
+    LpDistLinear,
+    Negate,
+    Normalize,
+    Residual,
+    Shift,
+)
 from zoo.models import LinfDistMLP, fold
-from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends
+from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends, zonotopes
 from zoo.relaxations import Slopes
-from zoo.rounding import NAIVE, Ends
+from zoo.rounding import Ends, NewSymbols
 from zoo.rounding.backward import NoLedger
 from zoo.rules import affine, describe, interval, pull
 
@@ -86,6 +100,13 @@ def test_the_transpose_of_a_convolution_is_its_gradient(
         nn.Identity(),
         Normalize([0.3, 0.1], 0.2),
         Negate(),
+        nn.Dropout(),
+        HalfSum(3),
+        HalfDifference(2),
+        Flip(),
+        Shift(1, -2),
+        Channels(1, 0, 1),
+        CenterCrop(3),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -172,6 +193,21 @@ def test_a_net_with_a_residual_is_never_folded_as_if_it_were_a_row():
         fold(net)
 
 
+def test_what_cancels_between_parts_side_by_side_is_seen_by_forms_and_zonotopes():
+    """x, -x and |x| side by side, then their sum: what is left is |x|."""
+    near = nn.Sequential(nn.Flatten(), LpDistLinear(4, 4)).double()
+    near[1].weight.data.copy_(torch.diag(torch.full((4,), 50.0)))
+    parts = [nn.Flatten(), nn.Sequential(Negate(), nn.Flatten()), near]
+    total = nn.Linear(12, 4, bias=False).double()
+    total.weight.data.copy_(torch.cat([torch.eye(4)] * 3, 1))
+    net, ends = nn.Sequential(Concat(parts), total), random_ends(0, 2, 1, 2, 2)
+    rows = torch.eye(4, dtype=torch.float64).expand(2, 4, 4)
+    wanted = interval(near, *ends)
+    torch.testing.assert_close(least(net, rows, ends), wanted[0])
+    *_, found = zonotopes(steps_of(net)[0], ends, no_relu, NewSymbols)
+    torch.testing.assert_close(found.ends, wanted)
+
+
 # ----------------------------------------------------------------------------------------- maxima
 
 
@@ -216,48 +252,11 @@ def test_pooling_that_returns_places_too_is_refused():
         interval(nn.MaxPool2d(2, return_indices=True), x, x)
 
 
-# --------------------------------------------------------------------------------------- distances
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_forms_over_distances_hold_and_are_attained_far_from_the_centres(bias):
-    for seed in range(20):
-        torch.manual_seed(seed)
-        layer, (lower, upper) = LpDistLinear(3, 4, bias=bias).double(), random_ends(seed, 1, 3)
-        if seed % 2:
-            layer.weight.data.add_(20 * torch.randn(4, 3))
-        rows = torch.randn(1, 9, 4, dtype=torch.float64)
-        bound_S = least(layer, rows, (lower, upper))[0]
-        found = pull(layer, rows, [(lower, upper)], None, NoLedger())
-        share = torch.rand(300, 3, dtype=torch.float64)
-        points = torch.cat([corners(lower, upper), lower + share * (upper - lower)])
-        forms_PS = layer(points) @ rows[0].T
-        lines_PS = points @ found.rows[0][0].T + found.constant_BS[0]
-        assert (forms_PS >= lines_PS - 1e-9).all() and (forms_PS >= bound_S - 1e-9).all()
-        # each end alone is that of the interval
-        both = torch.cat([torch.eye(4), -torch.eye(4)]).double()[None]
-        low_O, high_O = least(layer, both, (lower, upper))[0].split(4)
-        wanted = interval(layer, lower, upper, NAIVE)
-        torch.testing.assert_close(low_O, wanted[0][0])
-        torch.testing.assert_close(-high_O, wanted[1][0])
-
-
-def test_a_distance_net_with_its_normalisation_is_one_for_linear_bounds():
-    net = LinfDistMLP(2, width=5, num_classes=3, in_chans=1, img_size=2, mean=0.2, std=0.4).eval()
-    for form in (net, fold(net)):
-        steps, _ = steps_of(form.double())
-        assert not any(isinstance(step.layer, LinfDistMLP) for step in steps)
-        ends = random_ends(0, 2, 1, 2, 2)
-        rows = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
-        found = lower_bounds(steps, interval_ends(steps, ends), rows, len(steps), no_relu)
-        assert (found <= form((ends[0] + ends[1]) / 2) + 1e-9).all() and found.isfinite().all()
-
-
 def test_layers_without_a_rule_of_linear_bounds_are_refused_by_name():
     x = torch.rand(1, 1, 2, 2)
-    net = nn.Sequential(Concat([nn.Flatten(), nn.Flatten()]), nn.Linear(8, 2))
-    with pytest.raises(UsageError, match="no pull rule for layer Concat"):
-        least(net, torch.eye(2)[None], (x, x))
+    for kind, net in ("Tanh", nn.Tanh()), ("Crops", Crops(1, 1)):
+        with pytest.raises(UsageError, match=f"no pull rule for layer {kind}"):
+            least(nn.Sequential(nn.Identity(), net), torch.rand(1, 1, *net(x).shape[1:]), (x, x))
 
 
 # ------------------------------------------------------------------------------------- description

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from soundness.nets import random_images, random_net
 from torch import nn
 
 from zoo.bounds import bounds
@@ -14,7 +15,8 @@ from zoo.bounds.projected import CapProjected
 from zoo.boxes import box
 from zoo.certification import certify
 from zoo.errors import UsageError
-from zoo.layers import LpDistLinear
+from zoo.layers import LpDistLinear, Negate, Residual
+from zoo.margins import margins_of
 from zoo.propagation.projected import Projected
 
 
@@ -44,6 +46,27 @@ def test_with_many_draws_the_estimate_comes_to_cap():
     exact_BK = bounds["cap"]()(net.eval(), around, y_B)
     torch.testing.assert_close(estimated_BK, exact_BK, rtol=0, atol=0.03)
     assert (estimated_BK.gather(1, y_B[:, None]) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["residual", "batch_normed", "parts"])
+def test_with_many_draws_it_comes_to_cap_through_all_that_is_linear(kind):
+    net, x_BCHW, y_B = random_net(kind, 2), random_images(0, 3), torch.tensor([0, 1, 2])
+    around = box(x_BCHW, 0.05)
+    with torch.no_grad():
+        exact_BK, estimated_BK = (f(net, around, y_B) for f in (bounds["cap"](), ManyDraws()))
+        lost_BK = margins_of(net(x_BCHW), y_B) - exact_BK  # to the ball
+    off_BK = (estimated_BK - exact_BK).abs()
+    assert (lost_BK.sum(1) > 0).all() and (off_BK <= 0.05 * lost_BK).all()
+
+
+def test_what_branches_share_cancels():
+    """x - x / 2 - x / 2: symbols of one number are drawn once."""
+    body = nn.Sequential(nn.Linear(4, 4, bias=False), Residual(Negate()))
+    net = nn.Sequential(nn.Flatten(), body, nn.Linear(4, 3))
+    margins_BK = CapProjected()(net, box(torch.rand(2, 1, 2, 2), 0.3), torch.tensor([0, 1]))
+    bias_K = net[-1].bias.detach()
+    wanted_BK = bias_K[:2, None] - bias_K
+    torch.testing.assert_close(margins_BK, wanted_BK)
 
 
 def test_gradients_reach_all_weights():

@@ -208,7 +208,7 @@ def test_roundings_are_counted_once_for_each_rounded_operation():
 
 WITHOUT_RULE = {
     "Sigmoid": nn.Sequential(nn.Flatten(), nn.Sigmoid()),
-    "Dropout": nn.Sequential(nn.Sequential(nn.Dropout())),
+    "Softplus": nn.Sequential(nn.Sequential(nn.Softplus())),
     "LayerNorm": nn.Sequential(nn.Flatten(), nn.LayerNorm(4)),
 }
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
+from soundness.nets import random_images, random_net
 from torch import Tensor, nn
 
 from zoo.bounds import bounds
 from zoo.boxes import Box, box
 from zoo.certification import certify
 from zoo.errors import UsageError
+from zoo.layers import Residual
 from zoo.margins import margins_of
 from zoo.propagation import interval_ends, lower_bounds, margins_by_rows, steps_of
 from zoo.propagation.slopes import Alphas, lower_slopes, one_sign_step, relu_inputs
+from zoo.propagation.triangle import triangle_slopes
 
 SEARCHED = ["smooth_tight", "alpha_crown_ibp", "alpha_crown", "triangle"]
 
@@ -65,6 +68,52 @@ def test_the_triangle_is_the_best_of_all_bounds_over_the_same_ends():
         triangle = bounds["triangle"]()(net, wide, y_B)
         for name in ("crown_ibp", "cap_ibp", "smooth_tight", "alpha_crown_ibp", "interval"):
             assert (triangle >= bounds[name]()(net, wide, y_B) - 1e-7).all(), name
+
+
+@pytest.mark.parametrize("kind", ["residual", "pooled", "head", "distconv", "parts"])
+def test_the_triangle_is_the_best_through_sums_maxima_and_distances_too(kind):
+    for seed in range(3):
+        net, x_BCHW = random_net(kind, seed).double(), random_images(seed, 3).double()
+        y_B, around = torch.arange(3), box(x_BCHW, ("1/50", "1/10", "3/10")[seed])
+        triangle = bounds["triangle"]()(net, around, y_B)
+        for name in ("crown_ibp", "crown_ibp_zero", "cap_ibp", "alpha_crown_ibp", "interval"):
+            assert (triangle >= bounds[name]()(net, around, y_B) - 1e-7).all(), name
+
+
+def test_the_triangle_of_a_residual_is_that_of_the_same_net_in_a_row():
+    """Beside the body, x goes on through ReLUs that are always active: x = max(x + 9, 0) - 9."""
+    for seed in range(5):
+        torch.manual_seed(seed)
+        first, second, last = nn.Linear(16, 8), nn.Linear(8, 16), nn.Linear(16, 4)
+        body = nn.Sequential(first, nn.ReLU(), second)
+        branched = nn.Sequential(nn.Flatten(), Residual(body), nn.ReLU(), last).double()
+        one, nine = torch.eye(16).double(), torch.full((16,), 9.0).double()
+        wide, back = nn.Linear(16, 24).double(), nn.Linear(24, 16).double()
+        with torch.no_grad():
+            wide.weight.copy_(torch.cat([first.weight, one]))
+            wide.bias.copy_(torch.cat([first.bias, nine]))
+            back.weight.copy_(torch.cat([second.weight, one], 1))
+            back.bias.copy_(second.bias - nine)
+        row = nn.Sequential(nn.Flatten(), wide, nn.ReLU(), back, nn.ReLU(), last)
+        around, y_B = images(seed)
+        around = box(around.x_BCHW.double(), "1/10")
+        # Intervals see that x is one in the row alone, if at all: both stand on the same ends.
+        rows_BSK = margins_by_rows(y_B, 4, torch.float64)
+        ends = around.lower_BCHW, around.upper_BCHW
+        found = []
+        for net, at_sum in ((branched, 6), (row, 4)):
+            steps, _ = steps_of(net)
+            given = interval_ends(steps, ends)
+            given[at_sum] = torch.full_like(given[at_sum][0], -9), 9 + 0 * given[at_sum][0]
+            source = triangle_slopes(steps, given, rows_BSK)
+            found.append(lower_bounds(steps, given, rows_BSK, len(steps), source))
+        torch.testing.assert_close(*found)
+
+
+def test_a_layer_that_no_line_encloses_has_no_triangle():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Tanh())
+    with pytest.raises(UsageError, match="no pull rule for layer Tanh"):
+        bounds["triangle"]()(net, *images(0))
 
 
 def least_over_triangles(net: nn.Sequential, ends: list, row_K: np.ndarray) -> float:

@@ -54,13 +54,13 @@ def forward(layer: nn.Module, x: np.ndarray) -> np.ndarray:
             return (x - mean) / Fraction(layer.std.item())
         case nn.Flatten():
             return x.reshape(len(x), -1)
-        case nn.Identity():
+        case nn.Identity() | nn.Dropout():
             return x
         case Residual():
             return forward(layer.body, x) + forward(layer.skip, x)
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             return oracles.batch_norm(layer, x)
-        case nn.MaxPool2d() | nn.AvgPool2d():
+        case nn.MaxPool2d() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return oracles.pooled(layer, x)
         case MeanShift():
             return x - oracles.exactly(layer.running_mean_O).reshape(-1, *[1] * (x.ndim - 2))

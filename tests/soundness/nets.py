@@ -52,6 +52,7 @@ KINDS = {
         *(
             "residual",
             "pooled",
+            "parts",
             "relu",
             "conv",
             "head",
@@ -67,11 +68,11 @@ RELAXED = {
     **dict.fromkeys(
         ("crown", "cap", "cap_ibp", "crown_ibp_zero", "best"), ("relu", "batch_normed", "residual")
     ),
-    **dict.fromkeys(("crown_ibp", "hzono"), ("batch_normed", "relu", "residual")),
+    **dict.fromkeys(("crown_ibp", "hzono"), ("batch_normed", "distconv", "residual", "parts")),
     # By every way that a layer can let symbols through.
-    **dict.fromkeys(("deepz", "hbox"), ("pooled", "relu", "residual", "head")),
+    **dict.fromkeys(("deepz", "hbox"), ("pooled", "relu", "residual", "head", "distconv")),
     **dict.fromkeys(("deepz_diag_c", "hbox_diag_c", "deepz_ibp"), ("relu", "batch_normed")),
-    "smooth_tight": ("residual", "relu"),
+    "smooth_tight": ("residual", "relu", "parts"),
 }
 # Those that differ from others in their slopes alone.
 RELAXED_ALIKE = {
@@ -255,6 +256,20 @@ def _pooled(seed: int) -> nn.Module:
     return net
 
 
+def _parts(seed: int) -> nn.Module:
+    """Means of parts of an image, equal and overlapping ones, behind a dropout that rests."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 2, padding=1),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.AdaptiveAvgPool2d(1 + seed % 2),
+        nn.Flatten(),
+        nn.Linear(16 if seed % 2 else 4, 6),
+        nn.ReLU(),
+        nn.Linear(6, CLASSES),
+    )
+
+
 def sharpen_norms(net: nn.Module) -> None:
     """Statistics and weights of batch norms as training leaves them, some weights negative."""
     for layer in net.modules():
@@ -322,6 +337,7 @@ _BUILD = {
     "batch_normed": _batch_normed,
     "residual": _residual,
     "pooled": _pooled,
+    "parts": _parts,
     "head": _head,
     "hybrid": lambda seed: fold(_hybrid(seed)),
     "hybrid_normalized": _hybrid,

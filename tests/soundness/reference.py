@@ -108,12 +108,12 @@ def _step(layer: nn.Module, lower: np.ndarray, upper: np.ndarray) -> Ends:
                 _through(_leaves(part), lower, upper) for part in (layer.body, layer.skip)
             )
             return body[0] + skip[0], body[1] + skip[1]
-        case nn.Identity():
+        case nn.Identity() | nn.Dropout():
             return lower, upper
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             ends = oracles.batch_norm(layer, lower), oracles.batch_norm(layer, upper)
             return np.minimum(*ends), np.maximum(*ends)
-        case nn.MaxPool2d() | nn.AvgPool2d():
+        case nn.MaxPool2d() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return oracles.pooled(layer, lower), oracles.pooled(layer, upper)
         case nn.ReLU():
             return np.maximum(lower, 0), np.maximum(upper, 0)

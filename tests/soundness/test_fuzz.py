@@ -19,7 +19,10 @@ from zoo.rounding import REAL, BoxPart, NewSymbols
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BOXES, POINTS, ROWS = 6, 40, 6
-LAYERS = ("relu", "conv", "batch_normed", "pooled", "residual", "head", "edges")
+LAYERS = (
+    *("relu", "conv", "batch_normed", "pooled", "parts"),
+    *("residual", "head", "distconv", "pruned", "sorted", "group_sorted", "stem", "edges"),
+)
 
 
 def edges(seed: int) -> nn.Module:

@@ -73,7 +73,7 @@ def test_real_intervals_enclose_the_exact_image(dtype, times, tally) -> None:
     "kind",
     [
         *("relu", "conv", "head", "folded", "normalized", "sorted", "group_sorted", "contracted"),
-        *("hybrid", "hybrid_normalized", "residual", "pooled"),
+        *("hybrid", "hybrid_normalized", "residual", "pooled", "parts"),
     ],
 )
 def test_real_intervals_of_nets_enclose_the_exact_ones(kind, times, tally) -> None:

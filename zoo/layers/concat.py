@@ -5,14 +5,34 @@ Shapes: dimension 1 holds features or channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rounding import Ends, Zonotope
+from zoo.rounding.backward import Ledger
+from zoo.rules import (
+    Pulled,
+    Rounded,
+    describe,
+    drift,
+    enclose,
+    enter_expand,
+    forward_error,
+    interval,
+)
 from zoo.rules.describe import Description
+from zoo.rules.expand import Add
+from zoo.rules.pull import Relax, enter_linear
+
+
+class SideBySide(nn.Module):
+    """y = (x_1, x_2, ...) along dimension 1."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, 1)
 
 
 class Concat(nn.Module):
@@ -20,22 +40,46 @@ class Concat(nn.Module):
 
     def __init__(self, branches: Iterable[nn.Module]):
         super().__init__()
-        self.branches = nn.ModuleList(branches)
+        self.branches, self.join = nn.ModuleList(branches), SideBySide()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([branch(x) for branch in self.branches], 1)
+        return self.join(*(branch(x) for branch in self.branches))
 
 
-@interval.register(Concat)
-def _(layer: Concat, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    ends = [interval(branch, lower, upper, reading) for branch in layer.branches]
-    lowers, uppers = zip(*ends, strict=True)
-    return torch.cat(lowers, 1), torch.cat(uppers, 1)
+@enter_expand(Concat)
+def _(layer: Concat, add: Add, x: Any) -> Any:
+    return add(layer.join, [add(branch, [x]) for branch in layer.branches])
 
 
-@forward_error.register(Concat)
-def _(layer: Concat, x: Rounded, unit: float) -> Rounded:
-    found = [forward_error(branch, x, unit) for branch in layer.branches]
+@interval.register(SideBySide)
+def _(layer: SideBySide, *ends_and_reading: Any) -> Ends:
+    *ends, _ = ends_and_reading
+    return torch.cat(ends[::2], 1), torch.cat(ends[1::2], 1)
+
+
+@enter_linear(SideBySide)
+def _(
+    layer: SideBySide, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger
+) -> Pulled:
+    sizes = [lower.shape[1] for lower, _ in ends]
+    return Pulled(rows.split(sizes, 2), rows.new_zeros(rows.shape[:2]))  # exact
+
+
+@enclose.register(SideBySide)
+def _(layer: SideBySide, zonotopes: Sequence[Zonotope], *_: object) -> Zonotope:
+    return Zonotope.side_by_side(zonotopes)
+
+
+@drift.register(SideBySide)
+def _(
+    layer: SideBySide, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    return torch.cat([*errors], 1)
+
+
+@forward_error.register(SideBySide)
+def _(layer: SideBySide, *found_and_unit: Any) -> Rounded:
+    *found, _ = found_and_unit
     return Rounded(
         torch.cat([each.value for each in found], 1),
         torch.cat([each.error.expand_as(each.value) for each in found], 1),

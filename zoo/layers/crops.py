@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.selection import enter_selection
+from zoo.layers.selection import enter_regrouping, enter_selection
 from zoo.rules import describe
 from zoo.rules.describe import Description
 
@@ -60,8 +60,9 @@ class Join(nn.Module):
         return str(self.num_crops)
 
 
-for _kind in CenterCrop, Crops, Join:
-    enter_selection(_kind)
+enter_selection(CenterCrop)
+enter_regrouping(Crops)
+enter_regrouping(Join)
 
 
 @describe.register(CenterCrop)

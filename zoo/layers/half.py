@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rounding import FLUSH, NAIVE, Affine, Ends, Reading
+from zoo.rules import Rounded, affine, describe, forward_error, interval
 from zoo.rules.describe import Description
 
 
@@ -30,6 +31,11 @@ class _Half(nn.Module, ABC):
     @abstractmethod
     def pair(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """What is added, or taken from each other."""
+
+    def weighed(self, x_BCHW: Tensor, weight_2: Tensor) -> Tensor:
+        """The pair with these weights."""
+        (a, b), (of_a, of_b) = self.pair(x_BCHW), weight_2.unbind()
+        return of_a * a + of_b * b
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -82,6 +88,13 @@ def _(layer: HalfDifference, lower: Tensor, upper: Tensor, reading: Reading = NA
     (a_low, b_low), (a_high, b_high) = layer.pair(lower), layer.pair(upper)
     # SOUND: what is taken away has its other end.
     return reading.step((a_low - b_high) / 2, (a_high - b_low) / 2)
+
+
+@affine.register(HalfSum, HalfDifference)
+def _(layer: HalfSum | HalfDifference, x: Tensor | None = None) -> Affine:
+    # SOUND: a sum or difference is rounded once, and halving rounds subnormal numbers alone.
+    second = 0.5 if isinstance(layer, HalfSum) else -0.5
+    return Affine(layer.weighed, torch.tensor([0.5, second]), None, 2)
 
 
 @forward_error.register(HalfSum, HalfDifference)

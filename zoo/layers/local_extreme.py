@@ -5,12 +5,24 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rules import (
+    Picks,
+    Rounded,
+    describe,
+    drift,
+    enter_picks,
+    forward_error,
+    interval,
+    largest_entries,
+)
 from zoo.rules.describe import Description
 
 
@@ -50,6 +62,25 @@ class LocalMin(LocalMax):
 @interval.register(LocalMax, LocalMin)
 def _(layer: LocalMax, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
     return layer(lower), layer(upper)  # exact, and increasing
+
+
+@enter_picks(LocalMax)
+def _(layer: LocalMax, ends: Ends, rigorous: bool) -> Picks:
+    return largest_entries(nn.MaxPool2d(layer.size), ends)
+
+
+@enter_picks(LocalMin)
+def _(layer: LocalMin, ends: Ends, rigorous: bool) -> Picks:
+    lower, upper = ends
+    return largest_entries(nn.MaxPool2d(layer.size), (-upper, -lower)).mirrored()
+
+
+@drift.register(LocalMax, LocalMin)
+def _(
+    layer: LocalMax, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    # SOUND: any pixel of a square may be the one that counts.
+    return F.max_pool2d(errors[0], layer.size)
 
 
 @forward_error.register(LocalMax, LocalMin)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
+from zoo.layers.distance import distance_drift, line_below
 from zoo.ops import linf_dist_bounds, lp_dist
 from zoo.ops.linf_dist_bounds import linf_dist_nearest
-from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading, unit_roundoff
+from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading
 from zoo.rules import Rounded, describe, drift, forward_error, interval, obstacle
 from zoo.rules.describe import Description
 from zoo.rules.picks import Picks, enter_picks
@@ -59,8 +60,13 @@ class LpDist(nn.Module, ABC):
         return rearrange(self.weight, "o ... -> o (...)")
 
     @abstractmethod
-    def rows(self, x: Tensor) -> Tensor:
-        """The layer's input as rows x_NI, one for each distance vector that is computed."""
+    def rows(self, x: Tensor, border: float | None = None) -> Tensor:
+        """The layer's input as rows x_NI, one for each distance vector that is computed.
+
+        Args:
+            border: stands beyond the input, where a row reaches that far; the layer's own by
+                default.
+        """
 
     @abstractmethod
     def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ class LpDistLinear(LpDist):
     def __init__(self, num_in: int, num_out: int, *, bias: bool = False, identity: bool = False):
         super().__init__((num_out, num_in), bias=bias, identity=identity)
 
-    def rows(self, x: Tensor) -> Tensor:
+    def rows(self, x: Tensor, border: float | None = None) -> Tensor:
         return x
 
     def unrows(self, y_NO: Tensor, x: Tensor) -> Tensor:
@@ -124,10 +130,12 @@ class LpDistConv2d(LpDist):
         # 0 behind a Normalize; folding it away turns the value of the border into its mean.
         self.register_buffer("pad_value_C", torch.zeros(num_in))
 
-    def rows(self, x: Tensor) -> Tensor:
+    def rows(self, x: Tensor, border: float | None = None) -> Tensor:
         pad, (_, _, height, width) = self.padding, x.shape
         if pad:
-            border_C11 = rearrange(self.pad_value_C, "c -> c 1 1").to(x.dtype)
+            value_C = self.pad_value_C
+            value_C = value_C if border is None else torch.full_like(value_C, border)
+            border_C11 = rearrange(value_C, "c -> c 1 1").to(x.dtype)
             framed = F.pad(x, (pad, pad, pad, pad))
             inside_HW = F.pad(torch.ones(height, width, device=x.device), (pad, pad, pad, pad))
             x = torch.where(inside_HW > 0, framed, border_C11)
@@ -179,41 +187,52 @@ def _(layer: LpDist, x: Rounded, unit: float) -> Rounded:
     return x.after(y, error + unit * y.double().abs() + FLUSH, 2)
 
 
-@enter_picks(LpDistLinear)
-def _(layer: LpDistLinear, ends: Ends, rigorous: bool) -> Picks:
+@enter_picks(LpDistLinear, LpDistConv2d)
+def _(layer: LpDist, ends: Ends, rigorous: bool) -> Picks:
     """From below |x_i - w_i| for the i that is farthest at its nearest; the upper end from above.
 
-    That |x_i - w_i| is a line where w_i lies outside the interval of x_i; else all other nearest
-    distances are 0 too, and so is the lower line.
+    In a convolution's border |x_i - w_i| is a number.
     """
     _check_infinite(layer)
-    lower, upper = ends
-    at_BO = linf_dist_nearest(lower, upper, layer.weight_OI)
-    w_BO = layer.weight_OI.gather(1, at_BO.T).T
-    above, below = lower.gather(1, at_BO) >= w_BO, upper.gather(1, at_BO) <= w_BO
-    slope = above.to(lower.dtype) - below.to(lower.dtype)
-    offset = layer.shift(-slope * w_BO)
-    _, highest = interval(layer, lower, upper, REAL if rigorous else NAIVE)
-    if rigorous:
-        # SOUND: an offset is rounded once, and there where it meets a bias.
-        offset, _ = REAL.step(offset, offset)
-    return Picks(at_BO, slope, offset, torch.zeros_like(slope), highest)
+    reading, (lower, upper) = REAL if rigorous else NAIVE, ends
+    low_NI, high_NI = layer.rows(lower), layer.rows(upper)
+    at_NO = linf_dist_nearest(low_NI, high_NI, layer.weight_OI)
+    w_NO = layer.weight_OI.gather(1, at_NO.T).T
+    low_NO = low_NI.gather(1, at_NO)
+    slope, offset = line_below(w_NO, low_NO, high_NI.gather(1, at_NO))
+    entry_NO = _entries(layer, lower, at_NO)
+    outside = entry_NO < 0
+    # SOUND: where both ends are the border's value, the line there is the distance from it.
+    fixed, _ = reading.step(slope * low_NO + offset, offset)
+    slope, offset = slope.masked_fill(outside, 0), torch.where(outside, fixed, offset)
+    # SOUND: an offset is rounded once more, there where it meets a bias.
+    offset, _ = reading.step(layer.shift(offset), offset)
+    _, highest = interval(layer, lower, upper, reading)
+    at, slope, offset = (
+        layer.unrows(each, lower).flatten(1) for each in (entry_NO.clamp_min(0), slope, offset)
+    )
+    return Picks(at, slope, offset, torch.zeros_like(slope), highest.flatten(1))
 
 
-@drift.register(LpDistLinear)
+def _entries(layer: LpDist, x: Tensor, at_NO: Tensor) -> Tensor:
+    """Which entries of one flattened input the places in its rows are; -1 in a border."""
+    # In float64, which holds them exactly and which rows are made of.
+    place = torch.arange(x[0].numel(), dtype=torch.float64, device=x.device).view(1, *x.shape[1:])
+    place_LI = layer.rows(place, border=-1.0).long()
+    row_N1 = torch.arange(len(at_NO), device=x.device)[:, None] % len(place_LI)
+    return place_LI[row_N1, at_NO]
+
+
+@drift.register(LpDistLinear, LpDistConv2d)
 def _(
-    layer: LpDistLinear, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+    layer: LpDist, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
 ) -> Tensor:
     _check_infinite(layer)
-    incoming_B1 = reduce(errors[0], "b i -> b 1", "max")
-    _, farthest_BO = linf_dist_bounds(*ends[0], layer.weight_OI)
-    largest_BO = farthest_BO + incoming_B1
-    if layer.bias is not None:
-        largest_BO = largest_BO + layer.bias.abs()
-    # A distance is rounded once and a bias added once; 1.01 is for float64's rounding of this.
-    error_BO = 1.01 * (incoming_B1 + 2 * unit_roundoff(program) * largest_BO) + 2 * FLUSH
-    # SOUND: a number that may overflow has no bound; NaN certifies nothing.
-    return torch.where(1.01 * largest_BO < torch.finfo(program).max, error_BO, torch.nan)
+    # SOUND: any entry of a row may be the one that counts; a border is exact.
+    incoming_N1 = reduce(layer.rows(errors[0], border=0.0), "n i -> n 1", "max")
+    lower, upper = ends[0]
+    _, farthest_NO = linf_dist_bounds(layer.rows(lower), layer.rows(upper), layer.weight_OI)
+    return layer.unrows(distance_drift(incoming_N1, farthest_NO, layer.bias, program), errors[0])
 
 
 @describe.register(LpDistLinear)

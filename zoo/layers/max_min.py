@@ -5,13 +5,24 @@ Shapes: G pairs of features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
 from zoo.rounding import NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval
+from zoo.rules import (
+    Picks,
+    Rounded,
+    describe,
+    drift,
+    enter_picks,
+    forward_error,
+    interval,
+    largest_entries,
+)
 from zoo.rules.describe import Description
 
 
@@ -45,11 +56,31 @@ def _(layer: MaxMin, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> 
     return layer(lower), layer(upper)  # exact, and increasing
 
 
+@enter_picks(MaxMin)
+def _(layer: MaxMin, ends: Ends, rigorous: bool) -> Picks:
+    """Of windows of two entries, in one row, the largest; mirrored, the smallest."""
+    pool = nn.MaxPool2d((1, 2))
+    lower, upper = (rearrange(_pairs(end), "b ... -> b 1 1 (...)") for end in ends)
+    larger, smaller = largest_entries(pool, (lower, upper)), largest_entries(pool, (-upper, -lower))
+    return Picks(*map(_unpair, larger, smaller.mirrored()))
+
+
+@drift.register(MaxMin)
+def _(
+    layer: MaxMin, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    return _larger_error(errors[0])
+
+
+def _larger_error(error: Tensor) -> Tensor:
+    # SOUND: either of a pair may come out as its larger or its smaller.
+    largest = _pairs(error).amax(-1)
+    return _unpair(largest, largest)
+
+
 @forward_error.register(MaxMin)
 def _(layer: MaxMin, x: Rounded, unit: float) -> Rounded:
-    # SOUND: either of a pair may come out as its larger or its smaller.
-    largest = _pairs(x.error.expand_as(x.value)).amax(-1)
-    return x.after(layer(x.value), _unpair(largest, largest), 0)
+    return x.after(layer(x.value), _larger_error(x.error.expand_as(x.value)), 0)
 
 
 @describe.register(MaxMin)

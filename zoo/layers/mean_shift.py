@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading, largest, unit_roundoff
-from zoo.rounding.backward import Ledger
-from zoo.rules import Pulled, Rounded, drift, forward_error, interval
-from zoo.rules.pull import Relax, enter_linear
+from zoo.rounding import FLUSH, NAIVE, Affine, Ends, Reading
+from zoo.rules import Rounded, enter_shaped, forward_error, interval
+from zoo.rules.affine import pulled_by_scale
 
 
 class MeanShift(nn.Module):
@@ -39,19 +37,19 @@ class MeanShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return x - _like_channels(self.running_mean_O, x)
+            return x - _like_channels(self.running_mean_O, x.ndim - 1)
         mean_O = _mean_over_processes(x)
         with torch.no_grad():
             self.running_mean_O.lerp_(mean_O, self.momentum)
-        return x - _like_channels(mean_O, x)
+        return x - _like_channels(mean_O, x.ndim - 1)
 
     def extra_repr(self) -> str:
         return f"{self.running_mean_O.numel()}, momentum={self.momentum}"
 
 
-def _like_channels(mean_O: Tensor, x: Tensor) -> Tensor:
-    """mean_O with as many trailing dimensions of size 1 as x has after its channels."""
-    return mean_O[(slice(None), *[None] * (x.ndim - 2))]
+def _like_channels(mean_O: Tensor, num_axes: int) -> Tensor:
+    """mean_O with trailing dimensions of size 1, for values of so many axes beside the batch."""
+    return mean_O[(slice(None), *[None] * (num_axes - 1))]
 
 
 def _mean_over_processes(x: Tensor) -> Tensor:
@@ -93,25 +91,11 @@ def _(layer: MeanShift, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) 
     return reading.step(layer(lower), layer(upper))
 
 
-@enter_linear(MeanShift)
-def _(layer: MeanShift, rows: Tensor, ends: Sequence[Ends], relax: Relax, ledger: Ledger) -> Pulled:
+@enter_shaped(MeanShift)
+def _(layer: MeanShift, shape: Sequence[int]) -> Affine:
     _check_constant(layer)
-    mean = _like_channels(layer.running_mean_O, ends[0][0])
-    ledger.record(rows, mean)
-    return Pulled([rows], -rearrange(rows * mean, "b s ... -> b s (...)").sum(2))
-
-
-@drift.register(MeanShift)
-def _(
-    layer: MeanShift, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
-) -> Tensor:
-    _check_constant(layer)
-    mean = _like_channels(layer.running_mean_O, ends[0][0])
-    most = largest(*ends[0]) + errors[0] + mean.abs()
-    # 1.01 for the rounding of these sums themselves, in float64.
-    error = 1.01 * (errors[0] + unit_roundoff(program) * most) + FLUSH
-    # SOUND: a number that may overflow has no bound; NaN certifies nothing.
-    return torch.where(1.01 * most < torch.finfo(program).max, error, torch.nan)
+    mean = _like_channels(layer.running_mean_O, len(shape))
+    return Affine(torch.mul, torch.ones_like(mean), -mean, 1, pulled_by_scale)
 
 
 @forward_error.register(MeanShift)

@@ -5,14 +5,26 @@ Shapes: B batch, I in features, O out features, E edges.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import reduce
 from torch import Tensor, nn
 
+from zoo.layers.distance import distance_drift, line_below
 from zoo.ops import linf_dist_sparse, linf_dist_sparse_bounds
-from zoo.ops.linf_dist_sparse import edges_obstacle
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading
-from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.ops.linf_dist_sparse import edges_obstacle, linf_dist_sparse_nearest
+from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading
+from zoo.rules import (
+    Picks,
+    Rounded,
+    describe,
+    drift,
+    enter_picks,
+    forward_error,
+    interval,
+    obstacle,
+)
 from zoo.rules.describe import Description
 
 
@@ -62,6 +74,35 @@ def _(layer: PrunedLinfDistLinear, lower: Tensor, upper: Tensor, reading: Readin
     lower_BO, upper_BO = reading.step(*linf_dist_sparse_bounds(lower, upper, *edges))
     lower_BO = lower_BO.clamp_min(0)  # a distance is never negative, so 0 needs no widening
     return reading.step(lower_BO + layer.bias, upper_BO + layer.bias)
+
+
+@enter_picks(PrunedLinfDistLinear)
+def _(layer: PrunedLinfDistLinear, ends: Ends, rigorous: bool) -> Picks:
+    """As of the full layer, over the edges that are left."""
+    reading, (lower, upper) = REAL if rigorous else NAIVE, ends
+    edges = layer.weight_E, layer.index_E, layer.start
+    edge_BO = linf_dist_sparse_nearest(lower, upper, *edges)
+    at_BO = layer.index_E.long()[edge_BO]
+    low_BO, high_BO = lower.gather(1, at_BO), upper.gather(1, at_BO)
+    slope_BO, offset_BO = line_below(layer.weight_E[edge_BO], low_BO, high_BO)
+    # SOUND: an offset is rounded once, there where it meets a bias.
+    offset_BO, _ = reading.step(offset_BO + layer.bias, offset_BO)
+    _, highest_BO = interval(layer, lower, upper, reading)
+    return Picks(at_BO, slope_BO, offset_BO, torch.zeros_like(slope_BO), highest_BO)
+
+
+@drift.register(PrunedLinfDistLinear)
+def _(
+    layer: PrunedLinfDistLinear,
+    errors: Sequence[Tensor],
+    ends: Sequence[Ends],
+    program: torch.dtype,
+) -> Tensor:
+    # SOUND: any edge may be the one that counts.
+    incoming_B1 = reduce(errors[0], "b i -> b 1", "max")
+    edges = layer.weight_E, layer.index_E, layer.start
+    _, farthest_BO = linf_dist_sparse_bounds(*ends[0], *edges)
+    return distance_drift(incoming_B1, farthest_BO, layer.bias, program)
 
 
 @forward_error.register(PrunedLinfDistLinear)

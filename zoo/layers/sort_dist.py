@@ -6,6 +6,7 @@ Shapes: B batch, I in features, O out features, K order statistics.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -13,11 +14,21 @@ from einops import reduce
 from torch import Tensor
 
 from zoo.errors import UsageError
+from zoo.layers.distance import distance_drift
 from zoo.layers.lp_dist import LpDistLinear, finite_exponent
 from zoo.ops import lp_dist, order_dist, order_dist_bounds, order_weights
 from zoo.ops.kept_dist import kept_dist, random_subsets
-from zoo.rounding import FLUSH, NAIVE, Ends, Reading, ordered_error
-from zoo.rules import Rounded, describe, forward_error, interval, obstacle
+from zoo.rounding import FLUSH, NAIVE, REAL, Ends, Reading, ordered_error, unit_roundoff
+from zoo.rules import (
+    Picks,
+    Rounded,
+    describe,
+    drift,
+    enter_picks,
+    forward_error,
+    interval,
+    obstacle,
+)
 from zoo.rules.describe import Description
 
 
@@ -126,6 +137,27 @@ def _(layer: SortDistLinear, lower: Tensor, upper: Tensor, reading: Reading = NA
     if layer.bias is None:
         return lower_BO, upper_BO
     return reading.step(layer.shift(lower_BO), layer.shift(upper_BO))
+
+
+@enter_picks(SortDistLinear)
+def _(layer: SortDistLinear, ends: Ends, rigorous: bool) -> Picks:
+    """None: a sum of order statistics follows several entries at once."""
+    return Picks.level(*interval(layer, *ends, REAL if rigorous else NAIVE))
+
+
+@drift.register(SortDistLinear)
+def _(
+    layer: SortDistLinear, errors: Sequence[Tensor], ends: Sequence[Ends], program: torch.dtype
+) -> Tensor:
+    _check(layer)
+    lower, upper = ends[0]
+    _, farthest_BO = order_dist_bounds(lower, upper, layer.weight, layer.order_K)
+    # SOUND: gain <= 1; any entry may be among those that count.
+    incoming_B1 = reduce(errors[0], "b i -> b 1", "max")
+    # The rounding of the sum beside that of its last number and its bias.
+    largest_BO = 1.01 * (farthest_BO + incoming_B1)
+    own_BO = ordered_error(len(layer.order_K), largest_BO, unit_roundoff(program))
+    return own_BO + distance_drift(incoming_B1, farthest_BO, layer.bias, program)
 
 
 @forward_error.register(SortDistLinear)

@@ -58,6 +58,26 @@ def linf_dist_sparse_bounds(
     return _linf_dist_sparse_bounds(lower_BI, upper_BI, value_E, index_E, start)
 
 
+def linf_dist_sparse_nearest(
+    lower_BI: Tensor, upper_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor
+) -> Tensor:
+    """The edge of each output that is farthest at its nearest, int64 (B, O); the first of several.
+
+    Without a kernel of its own.
+
+    Raises:
+        UsageError: as linf_dist_sparse.
+    """
+    _check_types("linf_dist_sparse_nearest", lower_BI, value_E, index_E, start)
+    edge_BO = torch.empty(len(lower_BI), len(start) - 1, dtype=torch.int64, device=start.device)
+    owner_E, at_E = _owner(start), index_E.long()
+    with torch.no_grad():
+        for b in _edge_blocks(lower_BI, index_E, start):
+            below_bE, above_bE = lower_BI[b][:, at_E] - value_E, value_E - upper_BI[b][:, at_E]
+            edge_BO[b] = _first_largest(torch.maximum(below_bE, above_bE), owner_E, len(start) - 1)
+    return edge_BO
+
+
 def edges_obstacle(num_in: int, index_E: Tensor, start: Tensor) -> str | None:
     """Why these are not the edges of a layer with num_in inputs, or None."""
     start = start.long()
@@ -108,6 +128,14 @@ def _largest(value_bE: Tensor, owner_E: Tensor, num_o: int) -> Tensor:
     )
 
 
+def _first_largest(value_bE: Tensor, owner_E: Tensor, num_o: int) -> Tensor:
+    """The first edge that has its output's maximum, or that is NaN."""
+    wins_bE = (value_bE == _largest(value_bE, owner_E, num_o)[:, owner_E]) | value_bE.isnan()
+    place_E = -torch.arange(len(owner_E), device=value_bE.device)  # the first edge has the largest
+    place_bE = torch.where(wins_bE, place_E, -len(owner_E))
+    return -_largest(place_bE, owner_E, num_o)
+
+
 @zoo_op("linf_dist_sparse")
 def _linf_dist_sparse(x_BI: Tensor, value_E: Tensor, index_E: Tensor, start: Tensor) -> Tensor:
     y_BO = x_BI.new_empty(x_BI.shape[0], len(start) - 1)
@@ -130,13 +158,10 @@ def _linf_dist_sparse_argmax(
     y_BO = x_BI.new_empty(x_BI.shape[0], len(start) - 1)
     edge_BO = torch.empty_like(y_BO, dtype=torch.int32)
     owner_E, at_E = _owner(start), index_E.long()
-    place_E = -torch.arange(len(at_E), device=x_BI.device)  # the first edge has the largest
     for b in _edge_blocks(x_BI, index_E, start):
         size_bE = (x_BI[b][:, at_E] - value_E).abs_()
         y_BO[b] = _largest(size_bE, owner_E, y_BO.shape[1])
-        wins_bE = (size_bE == y_BO[b][:, owner_E]) | size_bE.isnan()
-        place_bE = torch.where(wins_bE, place_E, -len(at_E))
-        edge_BO[b] = -_largest(place_bE, owner_E, y_BO.shape[1]).int()
+        edge_BO[b] = _first_largest(size_bE, owner_E, y_BO.shape[1]).int()
     return y_BO, edge_BO
 
 

@@ -3,7 +3,7 @@
 A zonotope c + sum_k e_k E_k, |e_k| <= 1, has half-widths sum_k |E_k|. With R_k independent and
 standard Cauchy, sum_k R_k E_k is Cauchy with just this scale, so that the median of its size over
 some draws estimates it (Li et al. 2007; Wong et al. 2018, arXiv:1805.12514, for the dual of CAP).
-Draws pass through affine layers as images do: so many forward passes, however many symbols.
+Draws pass through linear layers as images do: so many forward passes, however many symbols.
 
 An estimate is no bound: about half of all half-widths come out too small.
 
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from zoo.errors import UsageError
 from zoo.propagation.steps import Step
 from zoo.relaxations import Relaxation, lines
-from zoo.rounding import Ends
+from zoo.rounding import Affine, Ends, Zonotope
+from zoo.rules import enclose
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,12 @@ class Projected:
         draws_JBS = torch.einsum("bsk,jbk->jbs", rows_BSK, self.draws)
         return centre_BS - draws_JBS.abs().median(0).values
 
-    def after(self, step: Step) -> Projected:
-        """The image under an affine step."""
-        assert step.affine is not None
+    def after(self, affine: Affine) -> Projected:
+        """The image under an affine layer."""
         flat = rearrange(self.draws, "j b ... -> (j b) ...")
-        moved = step.affine.product(flat, step.affine.weight)
+        moved = affine.product(flat, affine.weight)
         draws = rearrange(moved, "(j b) ... -> j b ...", j=len(self.draws))
-        return Projected(step.affine.centre(self.centre), draws)
+        return Projected(affine.centre(self.centre), draws)
 
     def relaxed(self, relaxation: Relaxation) -> Projected:
         """Around the ReLU of each entry: its parallel lines, and a symbol for what lies between."""
@@ -81,15 +81,31 @@ def project(steps: Sequence[Step], box: Ends, relaxation: Relaxation, num_draws:
         relaxation: one whose lines are parallel.
 
     Raises:
-        UsageError: a step that is neither affine nor a ReLU, or takes other than the last value.
+        UsageError: a step that is neither linear nor a ReLU.
     """
     lower, upper = box
-    value = Projected.of_symbols((lower + upper) / 2, (upper - lower) / 2, num_draws)
-    for i, step in enumerate(steps):
-        if step.inputs != (i,) or (step.affine is None and type(step.layer) is not nn.ReLU):
+    values = [Projected.of_symbols((lower + upper) / 2, (upper - lower) / 2, num_draws)]
+    for step in steps:
+        taken = [values[j] for j in step.inputs]
+        if step.affine is not None:
+            values.append(taken[0].after(step.affine))
+        elif type(step.layer) is nn.ReLU:
+            values.append(taken[0].relaxed(relaxation))
+        elif step.linear:
+            values.append(_linear_image(step.layer, taken))
+        else:
             raise UsageError(
-                f"layer {type(step.layer).__name__} has no random projections: they go through "
-                "affine layers and ReLUs in a row\n  train with another bound"
+                f"layer {type(step.layer).__name__} has no random projections: its lines have two "
+                "slopes, and what is drawn goes on by one\n  train with another bound"
             )
-        value = value.relaxed(relaxation) if step.affine is None else value.after(step)
-    return value
+    return values[-1]
+
+
+def _linear_image(layer: nn.Module, taken: Sequence[Projected]) -> Projected:
+    """Draws are mixtures of symbols, and go through what is linear as symbols do."""
+    mixtures = [
+        Zonotope(z.centre, torch.zeros_like(z.centre), rearrange(z.draws, "j b ... -> b j ..."))
+        for z in taken
+    ]
+    made = enclose(layer, mixtures, [], None, None)
+    return Projected(made.centre, rearrange(made.symbols, "b j ... -> j b ..."))

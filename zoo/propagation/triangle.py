@@ -31,7 +31,9 @@ from zoo.propagation.slopes import relu_inputs
 from zoo.propagation.steps import Step
 from zoo.relaxations import Slopes
 from zoo.relaxations.lines import stable
-from zoo.rounding import Affine, Ends
+from zoo.rounding import Ends
+from zoo.rounding.backward import NoLedger
+from zoo.rules import pull, pull_affine
 
 _MOST_UNKNOWNS = 20_000
 
@@ -48,7 +50,7 @@ def triangle_slopes(steps: Sequence[Step], ends: Sequence[Ends], rows: Tensor) -
     """
     found: dict[int, list[Tensor]] = {i: [] for i in relu_inputs(steps, ends)}
     for b in range(len(rows)):
-        program = _Program(steps, [(lower[b], upper[b]) for lower, upper in ends])
+        program = _Program(steps, [(lower[b : b + 1], upper[b : b + 1]) for lower, upper in ends])
         for row in rows[b]:
             for i, slope in program.solve(row).items():
                 found[i].append(slope)
@@ -99,7 +101,7 @@ class _Program:
                 f"than {_MOST_UNKNOWNS:,}\n  take alpha_crown, whose slopes are found by steps"
             )
         self._starts = [0, *np.cumsum(sizes).tolist()]
-        self._shapes = [lower.shape for lower, _ in ends]
+        self._shapes = [lower.shape[1:] for lower, _ in ends]
         flat = [tuple(end.detach().double().flatten().numpy() for end in pair) for pair in ends]
         # Ends of later values follow from the triangles; as bounds they would draw multipliers to
         # themselves that no line stands for.
@@ -109,30 +111,28 @@ class _Program:
         # Of a ReLU: where it bends, its chord's slope there, and the rows y >= z and y <= chord.
         self._bent: dict[int, tuple[np.ndarray, np.ndarray, slice, slice]] = {}
         for i, step in enumerate(steps):
-            if step.affine is not None:
-                self._affine(step.affine, step.inputs[0], i + 1)
-            elif type(step.layer) is nn.ReLU:
+            if type(step.layer) is nn.ReLU:
                 self._relu(i, step.inputs[0], *flat[step.inputs[0]])
             else:
-                raise UsageError(
-                    f"layer {type(step.layer).__name__} has no triangle\n  take alpha_crown"
-                )
+                self._planes(i, step, [ends[j] for j in step.inputs])
         # As the solver takes them, the same for all rows.
         self._equations, self._sides = (
             system.matrix(sum(sizes)) for system in (self._equal, self._below)
         )
 
-    def _affine(self, affine: Affine, source: int, made: int) -> None:
-        wide, shape = affine.to(torch.float64), self._shapes[source]
-        unit = torch.eye(math.prod(shape), dtype=torch.float64).unflatten(1, shape)
-        with torch.no_grad():
-            columns_IO = wide.product(unit, wide.weight).flatten(1).numpy()
-            bias = wide.centre(torch.zeros(1, *shape, dtype=torch.float64)).flatten().numpy()
-        blocks = [
-            (-columns_IO.T, self._starts[source]),
-            (np.eye(len(bias)), self._starts[made]),
-        ]
-        self._equal.add(blocks, bias)
+    def _planes(self, i: int, step: Step, ends: Sequence[Ends]) -> None:
+        """y on the plane that linear forms make of it, or between those that y and -y become.
+
+        So of a maximum or a distance the program knows the lines that backward bounds know.
+        """
+        shape = self._shapes[i + 1]
+        one = np.eye(math.prod(shape))
+        unit = torch.from_numpy(one).to(ends[0][0].dtype).view(1, -1, *shape)
+        for sign in (1,) if step.linear else (1, -1):
+            rows, constant = _pulled(step, sign * unit, ends)
+            blocks = [(row, self._starts[j]) for row, j in zip(rows, step.inputs, strict=True)]
+            system = self._equal if step.linear else self._below
+            system.add([*blocks, (-sign * one, self._starts[i + 1])], -constant)
 
     def _relu(self, i: int, source: int, lower: np.ndarray, upper: np.ndarray) -> None:
         """y = 0 or y = z where the ReLU is stable, the triangle elsewhere."""
@@ -179,3 +179,18 @@ class _Program:
                 chosen[crossing] = np.divide(of_z, of_y, where=meant, out=slope.copy())
             slopes[i] = torch.from_numpy(chosen).to(row_K.dtype).view(self._shapes[i + 1])
         return slopes
+
+
+@torch.no_grad()
+def _pulled(step: Step, rows: Tensor, ends: Sequence[Ends]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows (S, D) over each input, and their constants, of rows (1, S, ...) over the output."""
+    if step.affine is not None:
+        found = pull_affine(step.affine, rows, ends[0], NoLedger())
+    else:
+        found = pull(step.layer, rows, ends, _no_slopes, NoLedger())
+    flat = [own[0].flatten(1).double().numpy() for own in found.rows]
+    return flat, found.constant_BS[0].double().numpy()
+
+
+def _no_slopes(lower: Tensor, upper: Tensor) -> Slopes:
+    raise UsageError("the triangle bound finds slopes of ReLUs alone\n  take alpha_crown")

@@ -28,7 +28,7 @@ Shapes: tensors have the shape of a value, with the batch; B batch, M symbols, D
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -132,6 +132,17 @@ class Zonotope:
             self.rigorous,
         )
         return made.widened(2, lambda: self.size + other.size)
+
+    @staticmethod
+    def side_by_side(zonotopes: Sequence[Zonotope]) -> Zonotope:
+        """Several values of one net as one, along the dimension behind the batch; exact."""
+        count = max(each.symbols.shape[1] for each in zonotopes)
+        return Zonotope(
+            torch.cat([each.centre for each in zonotopes], 1),
+            torch.cat([each.radius for each in zonotopes], 1),
+            torch.cat([_padded(each.symbols, count) for each in zonotopes], 2),
+            zonotopes[0].rigorous,
+        )
 
     def _slack(self, num_units: int, size: Tensor) -> Tensor:
         unit, num_symbols = unit_roundoff(size.dtype), self.symbols.shape[1]

@@ -49,8 +49,8 @@ def _(layer: nn.Flatten, name: str = "") -> Description:
     return [{"kind": "flatten"}]
 
 
-@describe.register(nn.Identity)
-def _(layer: nn.Identity, name: str = "") -> Description:
+@describe.register(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+def _(layer: nn.Module, name: str = "") -> Description:
     return []
 
 

@@ -15,6 +15,13 @@ from torch.nn.modules import module
 
 from zoo.errors import UsageError
 
+# Of rules that bounds ask for: decorators of zoo.rules that enter several of them.
+SEVERAL = (
+    "or several at once: enter_affine (it is a product and a bias; enter_shaped if its input's\n"
+    "  shape says which), enter_picks (outputs follow one entry each), enter_expand (it is made\n"
+    "  of layers)"
+)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -24,10 +31,11 @@ class Rule(Generic[P, R]):
 
     Args:
         name: what the rule computes, for messages ("interval").
+        otherwise: what else a layer that lacks it may enter, for messages.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, otherwise: str | None = None):
+        self.name, self.otherwise = name, otherwise
         self._table: dict[type[nn.Module], Callable[..., R]] = {}
 
     def register(self, *types: type[nn.Module]) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -56,6 +64,7 @@ class Rule(Generic[P, R]):
             raise UsageError(
                 f"no {self.name} rule for layer {type(layer).__name__}\n"
                 f"  add one beside the layer's class: @zoo.rules.{self.name}.register"
+                + (f",\n  {self.otherwise}" if self.otherwise else "")
             )
         if (
             layer._forward_hooks

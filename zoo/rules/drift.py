@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.rounding import Affine, Ends, deployed_error, largest
-from zoo.rules.dispatch import Rule
+from zoo.rules.dispatch import SEVERAL, Rule
 
-drift: Rule[..., Tensor] = Rule("drift")
+drift: Rule[..., Tensor] = Rule("drift", SEVERAL)
 
 
 @drift.register(nn.ReLU)

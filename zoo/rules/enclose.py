@@ -16,10 +16,10 @@ from torch import nn
 from zoo.errors import UsageError
 from zoo.relaxations import lines
 from zoo.rounding import Ends, Remainder, Zonotope
-from zoo.rules.dispatch import Rule
+from zoo.rules.dispatch import SEVERAL, Rule
 from zoo.rules.pull import Relax
 
-enclose: Rule[..., Zonotope] = Rule("enclose")
+enclose: Rule[..., Zonotope] = Rule("enclose", SEVERAL)
 
 
 @enclose.register(nn.ReLU)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.rules.dispatch import Rule
 
@@ -46,8 +46,3 @@ class Rounded:
 
 
 forward_error: Rule[..., Rounded] = Rule("forward_error")
-
-
-@forward_error.register(nn.Flatten)
-def _(layer: nn.Flatten, x: Rounded, unit: float) -> Rounded:
-    return x.after(layer(x.value), layer(x.error.expand_as(x.value)), 0)

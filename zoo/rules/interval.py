@@ -11,6 +11,6 @@ Shapes: tensors have the shape of the layer's input or output.
 from __future__ import annotations
 
 from zoo.rounding import Ends
-from zoo.rules.dispatch import Rule
+from zoo.rules.dispatch import SEVERAL, Rule
 
-interval: Rule[..., Ends] = Rule("interval")
+interval: Rule[..., Ends] = Rule("interval", SEVERAL)

@@ -36,18 +36,28 @@ def _check_values_only(layer: nn.MaxPool2d) -> None:
         raise UsageError("MaxPool2d with return_indices has no bounds: it returns two values")
 
 
+def _check_windows(layer: nn.MaxPool2d, x_BCHW: Tensor) -> None:
+    """Refuse a layer of two values, and windows without an entry of the image."""
+    _check_values_only(layer)
+    # SOUND: the largest of no entry is -inf, and the place of it lies outside of the image.
+    if bool(layer(torch.zeros(1, 1, *x_BCHW.shape[2:], device="cpu")).isneginf().any()):
+        raise UsageError(
+            f"MaxPool2d has windows that lie wholly in its padding at {tuple(x_BCHW.shape[2:])} "
+            "entries, and makes -inf of them\n  pad or dilate less"
+        )
+
+
 @interval.register(nn.MaxPool2d)
 def _(layer: nn.MaxPool2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
-    _check_values_only(layer)
+    _check_windows(layer, lower)
     return layer(lower), layer(upper)  # exact, and increasing
 
 
-@enter_picks(nn.MaxPool2d)
-def _(layer: nn.MaxPool2d, ends: Ends, rigorous: bool) -> Picks:
+def largest_entries(layer: nn.MaxPool2d, ends: Ends) -> Picks:
     """From below the entry with the largest lower end; from above the largest upper end, or that
     entry itself where no other can be larger."""
-    _check_values_only(layer)
     lower, upper = ends
+    _check_windows(layer, lower)
     best, at = _pooled(layer, lower)
     upper_BCKhw = _windows(layer, upper, at.shape[2:], -math.inf)
     place_HW = torch.arange(lower[0, 0].numel(), device=at.device, dtype=torch.float64)
@@ -81,6 +91,11 @@ def _windows(layer: nn.MaxPool2d, x_BCHW: Tensor, out: Sequence[int], border: fl
     patches = F.unfold(framed, size, dilation, stride=stride)
     shape = {"c": x_BCHW.shape[1], "h": out[0]}
     return rearrange(patches, "b (c k) (h w) -> b c k h w", **shape)
+
+
+@enter_picks(nn.MaxPool2d)
+def _(layer: nn.MaxPool2d, ends: Ends, rigorous: bool) -> Picks:
+    return largest_entries(layer, ends)  # exact, and so are its lines
 
 
 @drift.register(nn.MaxPool2d)

@@ -39,6 +39,19 @@ class Picks(NamedTuple):
     upper_slope: Tensor
     upper_offset: Tensor
 
+    @staticmethod
+    def level(lower: Tensor, upper: Tensor) -> Picks:
+        """Of outputs that follow no entry: their ends, whatever the input."""
+        low_BO, high_BO = lower.flatten(1), upper.flatten(1)
+        none_BO = torch.zeros_like(low_BO)
+        return Picks(none_BO.long(), none_BO, low_BO, none_BO, high_BO)
+
+    def mirrored(self) -> Picks:
+        """Of -f(-x), where these are f's over [-upper, -lower]."""
+        return Picks(
+            self.at, self.upper_slope, -self.upper_offset, self.lower_slope, -self.lower_offset
+        )
+
 
 # From the layer, the ends of its input, and whether offsets must hold whatever is rounded.
 PicksRule = Callable[..., Picks]

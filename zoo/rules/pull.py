@@ -20,7 +20,7 @@ from zoo.ops import pull_lines
 from zoo.relaxations import Slopes, lines
 from zoo.rounding import Affine, Ends, largest
 from zoo.rounding.backward import Ledger
-from zoo.rules.dispatch import Rule
+from zoo.rules.dispatch import SEVERAL, Rule
 
 Relax = Callable[[Tensor, Tensor], Slopes]
 
@@ -32,7 +32,7 @@ class Pulled(NamedTuple):
     constant_BS: Tensor
 
 
-pull: Rule[..., Pulled] = Rule("pull")
+pull: Rule[..., Pulled] = Rule("pull", SEVERAL)
 # Layers with this rule whose forms equal those they came from: nothing is lost on the way.
 linear: set[type[nn.Module]] = set()
 

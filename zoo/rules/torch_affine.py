@@ -1,4 +1,5 @@
-"""Affine rules of torch's own layers: Linear, Conv2d, BatchNorm, AvgPool2d, Flatten, Identity.
+"""Affine rules of torch's own layers: Linear, Conv2d, BatchNorm, average pooling, and layers that
+do nothing to a number, Flatten, Identity and Dropout.
 
 Shapes: tensors have the shape of the layer's input or output; rows of forms in place of the batch;
 B batch, I/O features, C channels, H/W image.
@@ -22,6 +23,7 @@ from zoo.rules.conv_pull import ConvShape
 from zoo.rules.forward_error import Rounded, forward_error
 from zoo.rules.interval import interval
 from zoo.rules.obstacle import obstacle
+from zoo.rules.shaped import enter_shaped, shaped
 
 _WINOGRAD = platform.machine() not in ("x86_64", "AMD64")
 
@@ -70,7 +72,7 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
     """(x - mean) / sqrt(var + e) * weight + bias, of running statistics or those of a clean x."""
     if layer.training or layer.running_mean is None or layer.running_var is None:
         if x is None:
-            raise UsageError("BatchNorm in train mode has bounds beside a clean batch only")
+            raise UsageError(_without_statistics(layer))
         axes = [0, *range(2, x.ndim)]
         var_C, mean_C = torch.var_mean(x, axes, correction=0)
     else:
@@ -89,6 +91,16 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
         _BATCH_NORM_TERMS,
         pulled_by_scale,
         spread(bias_C.abs() + shift_C.abs()),
+    )
+
+
+def _without_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> str:
+    if layer.training:
+        return "BatchNorm in train mode has bounds beside a clean batch only"
+    # SOUND: in eval mode too, each image would have bounds that hold beside its companions alone.
+    return (
+        f"{type(layer).__name__} without running statistics has those of each batch in eval mode "
+        "too, so an image has no bounds of its own\n  train it with track_running_stats=True"
     )
 
 
@@ -121,14 +133,56 @@ def _(layer: nn.AvgPool2d, x: Tensor | None = None) -> Affine:
     return Affine(lambda x, _: layer(x), torch.ones(()), None, height * width + 1)
 
 
-@affine.register(nn.Flatten, nn.Identity)
+@enter_shaped(nn.AdaptiveAvgPool2d)
+def _(layer: nn.AdaptiveAvgPool2d, shape: Sequence[int]) -> Affine:
+    given = layer.output_size
+    parts = given if isinstance(given, Sequence) else (given, given)
+    # None leaves an axis as it is.
+    height, width = (
+        1 if count is None else _largest_part(size, count)
+        for count, size in zip(parts, shape[1:], strict=True)
+    )
+    # SOUND: the program may divide by the height and by the width.
+    return Affine(lambda x, _: layer(x), torch.ones(()), None, height * width + 2)
+
+
+def _largest_part(size: int, count: int) -> int:
+    """Where parts are not equal, their ends are rounded outward, so that they overlap."""
+    return max(-(-(i + 1) * size // count) - i * size // count for i in range(count))
+
+
+@interval.register(nn.AdaptiveAvgPool2d)
+def _(layer: nn.AdaptiveAvgPool2d, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    return reading.affine(shaped(layer, lower.shape[1:]), lower, upper)
+
+
+# What makes nothing of its input but another shape, if any.
+_KEEPING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+
+
+def _check_keeping(layer: nn.Module) -> None:
+    # SOUND: in train mode it is drawn anew at each call, which no bound sees.
+    if isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d) and layer.training:
+        name = type(layer).__name__
+        raise UsageError(f"{name} in train mode has no bounds: call model.eval() first")
+
+
+@affine.register(*_KEEPING)
 def _(layer: nn.Module, x: Tensor | None = None) -> Affine:
+    _check_keeping(layer)
     return Affine(lambda x, _: layer(x), torch.ones(()), None, 1, _reshaped)
 
 
-@interval.register(nn.Flatten, nn.Identity)
+@interval.register(*_KEEPING)
 def _(layer: nn.Module, lower: Tensor, upper: Tensor, reading: Reading = NAIVE) -> Ends:
+    _check_keeping(layer)
     return layer(lower), layer(upper)
+
+
+@forward_error.register(*_KEEPING)
+def _(layer: nn.Module, x: Rounded, unit: float) -> Rounded:
+    _check_keeping(layer)
+    return x.after(layer(x.value), layer(x.error.expand_as(x.value)), 0)
 
 
 def _reshaped(rows: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:

@@ -19,13 +19,26 @@ from tests import oracles
 from zoo.bounds import create_bound
 from zoo.bounds.linear import by_relaxation
 from zoo.boxes import box
-from zoo.layers import Add, LpDistLinear, MeanShift
+from zoo.layers import (
+    Add,
+    HalfDifference,
+    LocalMin,
+    LpDistConv2d,
+    LpDistLinear,
+    MaxMin,
+    MeanShift,
+    PrunedLinfDistLinear,
+    SortDistLinear,
+)
 from zoo.propagation import interval_ends, lower_bounds, steps_of, tightened_ends
 from zoo.relaxations import relaxations
-from zoo.rounding import REAL
-from zoo.rules import affine, drift, expand, pull
+from zoo.rounding import REAL, Ends
+from zoo.rules import affine, affine_drift, drift, expand, pull
 
-NETS = ("residual", "pooled", "folded", "normalized", "conv")
+NETS = (
+    *("residual", "pooled", "folded", "normalized", "conv", "distconv", "parts"),
+    *("sorted", "stem"),
+)
 ROWS = 6
 
 
@@ -96,12 +109,23 @@ def drifts(seed: int) -> Iterator[str]:
     """A program whose inputs are off by errors is off by no more than is said."""
     g = torch.Generator().manual_seed(seed)
     dist, shift = LpDistLinear(4, 3, bias=True), MeanShift(4)
-    dist.bias.normal_(generator=g)
+    windows = LpDistConv2d(1, 2, 2, padding=1, bias=True)
+    pruned, sort = PrunedLinfDistLinear(4, 2, 5), SortDistLinear(4, 3, rho=0.7, k=3, bias=True)
+    pruned.set_edges(torch.randn(2, 4, generator=g), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]) > 0)
+    for layer in (dist, windows, pruned, sort):
+        layer.bias.normal_(generator=g)
     shift.running_mean_O.normal_(generator=g)
     cases: list[tuple[nn.Module, int, tuple[int, ...]]] = [
         (dist, 1, (4,)),
+        (windows, 1, (1, 2, 2)),
+        (pruned, 1, (4,)),
+        (sort, 1, (4,)),
+        (MaxMin(), 1, (4,)),
+        (LocalMin(2), 1, (1, 2, 2)),
+        (HalfDifference(2), 1, (1, 2, 2)),
         (shift, 1, (4,)),
         (nn.MaxPool2d(2, 1, 1), 1, (1, 2, 2)),
+        (nn.AdaptiveAvgPool2d(2), 1, (1, 3, 3)),
         (Add(), 2, (4,)),
     ]
     for layer, count, shape in cases:
@@ -110,7 +134,7 @@ def drifts(seed: int) -> Iterator[str]:
         ends = [(x.double() - r, x.double() + r) for x, r in zip(centre, radius, strict=True)]
         for size in (0.0, 1e-7, 0.1):
             errors = size * torch.rand(centre.shape, generator=g, dtype=torch.float64)
-            allowed = drift(layer.double(), list(errors), ends, torch.float32)
+            allowed = _drift(layer.double(), list(errors), ends)
             for way in (-1, 1):
                 run = [(x + way * e).float() for x, e in zip(centre.double(), errors, strict=True)]
                 pairs = zip(run, errors, strict=True)
@@ -118,6 +142,12 @@ def drifts(seed: int) -> Iterator[str]:
                 y = oracles.exactly(layer.float()(*run))
                 if (abs(y - _exact(layer, off)) > oracles.exactly(allowed)).any():
                     yield f"{type(layer).__name__}: the program drifts further than its bound"
+
+
+def _drift(layer: nn.Module, errors: Sequence[Tensor], ends: Sequence[Ends]) -> Tensor:
+    if layer in affine:
+        return affine_drift(affine(layer), errors[0], ends[0], torch.float32)
+    return drift(layer, errors, ends, torch.float32)
 
 
 def _exact(layer: nn.Module, inputs: Sequence[np.ndarray]) -> np.ndarray:

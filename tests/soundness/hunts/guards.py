@@ -136,7 +136,11 @@ def layers(x_BCHW: Tensor) -> Iterator[str]:
             nn.AvgPool2d(1, divisor_override=-1), flat, linear
         ),
         "a Sequential with a forward of its own": nn.Sequential(flat, Residual(*inner), linear),
-        "a layer that has no rule": nn.Sequential(flat, nn.Dropout(), linear),
+        "a layer that has no rule": nn.Sequential(flat, nn.Softplus(), linear),
+        "maxima of padding alone": nn.Sequential(nn.MaxPool2d(2, 3, 1, 3), flat, nn.Linear(1, 3)),
+        "statistics of the batch in eval mode": nn.Sequential(
+            nn.BatchNorm2d(1, track_running_stats=False), flat, linear
+        ),
         "another padding": nn.Sequential(
             nn.Conv2d(1, 3, 2, padding=1, padding_mode="reflect"), flat, nn.Linear(27, 3)
         ),

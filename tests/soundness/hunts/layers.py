@@ -99,6 +99,8 @@ def single(seed: int) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     yield Residual(nn.MaxPool2d(3, 1, 1)), (1, 2, 2)  # its sum is all that it errs by
     yield nn.MaxPool2d(2, 1, 1), (1, 2, 2)
     yield nn.AvgPool2d(2, 1), (1, 2, 2)
+    yield nn.AdaptiveAvgPool2d(2), (1, 3, 3)
+    yield nn.Dropout(), (4,)
     norms = [nn.BatchNorm1d(4), nn.BatchNorm2d(1)]
     sharpen_norms(nn.ModuleList(norms))
     yield norms[0], (4,)

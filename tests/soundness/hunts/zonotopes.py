@@ -19,7 +19,7 @@ from soundness.nets import CLASSES, random_images, random_net
 from tests import oracles
 from zoo.bounds import bounds
 from zoo.bounds.stepwise import by_relaxation
-from zoo.layers import LpDistLinear
+from zoo.layers import LpDistConv2d, LpDistLinear
 from zoo.propagation import steps_of, zonotope_bounds, zonotopes
 from zoo.relaxations import relaxations
 from zoo.rounding import BoxPart, NewSymbols
@@ -72,7 +72,9 @@ def picked(seed: int) -> Iterator[str]:
     distance.bias.data.normal_()
     distance.weight.data.mul_(0.5 if seed % 2 else 5)
     pool = nn.MaxPool2d(2, 1 + seed % 2, seed % 2)
-    for last in [distance, pool]:
+    windows = LpDistConv2d(2, 2, 2, stride=1 + seed % 2, padding=1)
+    windows.weight.data.mul_(0.5 if seed % 2 else 5)
+    for last in [distance, windows, pool]:
         mixing = nn.Conv2d(2, 2, 1)  # entries that share symbols
         between = [nn.Flatten()] if last is distance else []
         net = nn.Sequential(mixing, *between, last).eval().double()

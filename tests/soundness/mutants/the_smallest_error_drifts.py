@@ -13,6 +13,6 @@ HUNTS = ("backward",)
 
 def plant(patch: pytest.MonkeyPatch) -> None:
     def planted(x, pattern, how):
-        return reduce(x, pattern, "min" if pattern == "b i -> b 1" else how)
+        return reduce(x, pattern, "min" if pattern == "n i -> n 1" else how)
 
     patch.setattr(lp_dist, "reduce", planted)
