@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 from einops import repeat
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.bounds.base import bounds
@@ -28,7 +28,7 @@ from zoo.propagation.slopes import (
 from zoo.relaxations import relaxations
 from zoo.rounding import Ends
 
-# Rows times terms times open ReLUs of the largest linear programs that `triangle` takes on.
+# Rows times terms times bends of the largest linear programs that `triangle` takes on.
 _MOST_WORK = 5 * 10**8
 
 
@@ -120,23 +120,23 @@ class Triangle(SearchedBound):
 def _check_size(steps: Sequence[Step], ends: Sequence[Ends], num_rows: int) -> None:
     """Refuse linear programs that a solver is at for long.
 
-    Its time follows rows times terms of the sums times open ReLUs: at the limit, 2 to 7 seconds
-    an image on one core of 2 GHz for nets of two to four hidden layers, 1 for one.
+    Its time follows rows times terms of the sums times what may bend, open ReLUs, maxima and
+    distances: at the limit, 2 to 7 seconds an image on one core of 2 GHz for nets of two to four
+    hidden layers, 1 for one.
     """
     open_B = sum(
         ((lower < 0) & (upper > 0)).flatten(1).sum(1)
         for lower, upper in relu_inputs(steps, ends).values()
     )
-    num_open = int(torch.as_tensor(open_B).max())
-    num_terms = sum(
-        step.affine.num_terms * ends[i + 1][0][0].numel()
-        for i, step in enumerate(steps)
-        if step.affine is not None
+    made = [(step, lower[0].numel()) for step, (lower, _) in zip(steps, ends[1:], strict=True)]
+    num_terms = sum(step.affine.num_terms * size for step, size in made if step.affine is not None)
+    num_bends = int(torch.as_tensor(open_B).max()) + sum(
+        size for step, size in made if not step.linear and type(step.layer) is not nn.ReLU
     )
-    if num_rows * num_open * num_terms > _MOST_WORK:
+    if num_rows * num_bends * num_terms > _MOST_WORK:
         raise UsageError(
             f"the triangle bound is for small nets: for one image {num_rows} linear programs have "
-            f"{num_terms:,} terms and {num_open:,} open ReLUs, and the product of the three is "
-            f"above {_MOST_WORK:,}\n"
+            f"{num_terms:,} terms and {num_bends:,} open ReLUs, maxima and distances, and the "
+            f"product of the three is above {_MOST_WORK:,}\n"
             "  take alpha_crown_ibp, whose slopes are found by steps; or a smaller net or eps"
         )
