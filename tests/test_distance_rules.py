@@ -22,6 +22,7 @@ from zoo.layers import (
     PrunedLinfDistLinear,
     SortDistLinear,
 )
+from zoo.layers.concat import SideBySide
 from zoo.models import LinfDistMLP, fold
 from zoo.propagation import interval_ends, lower_bounds, steps_of
 from zoo.rounding import NAIVE, Ends
@@ -111,6 +112,14 @@ def test_forms_over_what_follows_one_entry_hold(narrow):
             if narrow:
                 upper = lower + 1e-9
             check_forms(layer.eval().double(), points_of((lower, upper)), (lower, upper))
+
+
+def test_parts_side_by_side_have_their_ends_side_by_side():
+    (a, b), (c, d) = random_ends(0, 2, 3), random_ends(1, 2, 4)
+    for reading in ([], [NAIVE]):
+        lower, upper = interval(SideBySide(), a, b, c, d, *reading)
+        assert torch.equal(lower, torch.cat([a, c], 1))
+        assert torch.equal(upper, torch.cat([b, d], 1))
 
 
 def test_an_edge_that_is_pruned_has_no_part_in_lines_or_errors():

@@ -48,7 +48,7 @@ def test_with_many_draws_the_estimate_comes_to_cap():
     assert (estimated_BK.gather(1, y_B[:, None]) == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["residual", "batch_normed", "parts"])
+@pytest.mark.parametrize("kind", ["residual", "parts"])
 def test_with_many_draws_it_comes_to_cap_through_all_that_is_linear(kind):
     net, x_BCHW, y_B = random_net(kind, 2), random_images(0, 3), torch.tensor([0, 1, 2])
     around = box(x_BCHW, 0.05)

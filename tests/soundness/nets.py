@@ -68,9 +68,14 @@ RELAXED = {
     **dict.fromkeys(
         ("crown", "cap", "cap_ibp", "crown_ibp_zero", "best"), ("relu", "batch_normed", "residual")
     ),
-    **dict.fromkeys(("crown_ibp", "hzono"), ("batch_normed", "distconv", "residual", "parts")),
+    **dict.fromkeys(
+        ("crown_ibp", "hzono"), ("batch_normed", "distconv", "residual", "parts", "stem")
+    ),
     # By every way that a layer can let symbols through.
-    **dict.fromkeys(("deepz", "hbox"), ("pooled", "relu", "residual", "head", "distconv")),
+    **dict.fromkeys(
+        ("deepz", "hbox"),
+        ("pooled", "relu", "residual", "head", "distconv", "sorted", "group_sorted"),
+    ),
     **dict.fromkeys(("deepz_diag_c", "hbox_diag_c", "deepz_ibp"), ("relu", "batch_normed")),
     "smooth_tight": ("residual", "relu", "parts"),
 }

@@ -39,7 +39,7 @@ def test_no_certificate_is_broken_at_its_border(name, kind, clip, times, tally) 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", RELAXED)
 def test_no_certificate_of_a_stepwise_bound_is_broken(name, times, tally) -> None:
-    attack_borders(name, RELAXED[name][: times(5, 1)], times(100, 1), tally)
+    attack_borders(name, RELAXED[name][: times(9, 1)], times(100, 1), tally)
 
 
 @pytest.mark.usefixtures("one_thread", "only_full")

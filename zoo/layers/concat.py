@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.rounding import Ends, Zonotope
+from zoo.rounding import Ends, Reading, Zonotope
 from zoo.rounding.backward import Ledger
 from zoo.rules import (
     Pulled,
@@ -52,8 +52,8 @@ def _(layer: Concat, add: Add, x: Any) -> Any:
 
 
 @interval.register(SideBySide)
-def _(layer: SideBySide, *ends_and_reading: Any) -> Ends:
-    *ends, _ = ends_and_reading
+def _(layer: SideBySide, *ends_and_reading: Tensor | Reading) -> Ends:
+    ends = [end for end in ends_and_reading if isinstance(end, Tensor)]  # exact in all readings
     return torch.cat(ends[::2], 1), torch.cat(ends[1::2], 1)
 
 

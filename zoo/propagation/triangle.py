@@ -3,7 +3,8 @@
 Over the ends of its input, y = max(z, 0) lies in the triangle y >= 0, y >= z, y <= s z - s l, with
 s = u / (u - l) (Ehlers 2017, arXiv:1705.01320). The least margin over all of them is a linear
 program for each row; no bound by lines over the same ends is larger (Salman et al. 2019,
-arXiv:1902.08722, Theorem 4).
+arXiv:1902.08722, Theorem 4). Maxima and distances stand between the lines that all such bounds give
+them, and sums are exact.
 
 What a solver says is true up to its tolerances, and proves nothing. But its multipliers say which
 multiple of z each row wants in place of its multiple of y, and any line is sound with the offset

@@ -164,7 +164,7 @@ def _check_keeping(layer: nn.Module) -> None:
     # SOUND: in train mode it is drawn anew at each call, which no bound sees.
     if isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d) and layer.training:
         name = type(layer).__name__
-        raise UsageError(f"{name} in train mode has no bounds: call model.eval() first")
+        raise UsageError(f"{name} in train mode has no bounds: call model.eval(), or train without")
 
 
 @affine.register(*_KEEPING)
