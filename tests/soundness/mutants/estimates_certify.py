@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 import zoo.certification.certifier as certifier
+from zoo.bounds import Bound
 
 PITFALL = 4
 HUNTS = ("guards",)
 
 
 def plant(patch: pytest.MonkeyPatch) -> None:
-    class Trusting:
-        def __getitem__(self, name):
-            found = certifier_bounds[name]
-            return type(found.__name__, (found,), {"sound": True})
+    create_bound = certifier.create_bound
 
-    certifier_bounds = certifier.bounds
-    patch.setattr(certifier, "bounds", Trusting())
+    def trusted(name: str) -> Bound:
+        bound = create_bound(name)
+        bound.sound = True  # pyright: ignore[reportAttributeAccessIssue]
+        return bound
+
+    patch.setattr(certifier, "create_bound", trusted)
