@@ -27,7 +27,7 @@ from zoo.terms import View
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = list(bounds)
-SEARCHED = ["smooth_tight", "alpha_crown", "alpha_crown_ibp"]
+SEARCHED = ["smooth_tight", "alpha_crown", "alpha_crown_ibp", "alpha_deepz"]
 
 
 def net_of(num_classes: int = 3) -> nn.Module:
@@ -141,6 +141,28 @@ class Crowded(nn.Module):
         if len(x_BCHW) > 1:
             raise RuntimeError("can't allocate memory")
         return x_BCHW
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if bounds[name].sound])
+def test_a_program_is_that_of_the_box_s_dtype(name):
+    """A float32 program errs more than the float64 one for which the box would stand."""
+    net, x_BCHW = kind(name), random_images(0, 2)
+    wide, y_B = box(x_BCHW.double(), 0.1), torch.tensor([0, 1])
+    with pytest.raises((UsageError, RuntimeError)):
+        bounds[name]().deployed(net, wide, y_B)
+
+
+def test_attacks_refuse_what_bounds_refuse():
+    net, x_BCHW = net_of(), random_images(0, 2)
+    for labels, words in (([0, -1], "got -1..0"), ([0, 3], "got 0..3"), ([0], "shape")):
+        with pytest.raises(UsageError, match=words):
+            zoo.attack(net, x_BCHW, torch.tensor(labels), 0.1, steps=1)
+    y_B = torch.tensor([0, 1])
+    with pytest.raises(UsageError, match="its layer Linear"):
+        zoo.attack(net, torch.rand(2, 1, 3, 3), y_B, 0.1, steps=1)
+    with pytest.raises(UsageError, match="two classes or more"):
+        zoo.attack(net_of(1), x_BCHW, y_B * 0, 0.1, steps=1)
+    assert len(zoo.attack(net, x_BCHW[:0], y_B[:0], 0.1, steps=1)) == 0
 
 
 def test_what_fails_for_another_reason_than_its_input_keeps_its_error():

@@ -46,15 +46,20 @@ def check_batch(model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> None:
         raise UsageError(
             f"the model takes images of shape {tuple(wanted)}, got {tuple(x_BCHW.shape[1:])}"
         )
-    weight = next(model.parameters(), None)
-    if weight is None:
+    if next(model.parameters(), None) is None:
         raise UsageError(f"{type(model).__name__} has no parameters: there is nothing to certify")
+    check_alike(model, x_BCHW)
+    check_labels(y_B, x_BCHW, getattr(model, "num_classes", None))
+
+
+def check_alike(model: nn.Module, x_BCHW: Tensor) -> None:
+    """Refuse images of another dtype, or on another device, than the model's weights."""
+    weight = next(model.parameters(), x_BCHW)
     if (x_BCHW.dtype, x_BCHW.device) != (weight.dtype, weight.device):
         raise UsageError(
             f"the model is {weight.dtype} on {weight.device}, "
             f"the images are {x_BCHW.dtype} on {x_BCHW.device}"
         )
-    check_labels(y_B, x_BCHW, getattr(model, "num_classes", None))
 
 
 def check_labels(y_B: Tensor, of_B: Tensor, num_classes: int | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.boxes import Box, box
 from zoo.eps import Eps
 from zoo.errors import UsageError
-from zoo.inputs import check_batch
+from zoo.inputs import check_batch, check_labels, classes_of, logits_of
 from zoo.registry import Registry
 
 
@@ -35,6 +35,9 @@ class Attack(ABC):
         check_batch(model, x_BCHW, y_B)
         if model.training:
             raise UsageError("cannot attack a model in train mode; call model.eval() first")
+        with torch.no_grad():
+            logits_1K = logits_of(model, x_BCHW[:1])
+        check_labels(y_B, x_BCHW, classes_of(logits_1K.shape))
         within = box(x_BCHW, radius, clip)
         adversarial_BCHW = self.run(model, within, y_B).detach()
         lower_BCHW, upper_BCHW = within.inner()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.bounds.base import PropagatedBound, bounds
 from zoo.boxes import Box
+from zoo.inputs import check_alike
 from zoo.propagation import Reach, interval_margins, steps_of
 from zoo.rounding import DEPLOYED, REAL, Reading
 from zoo.rules import check_certifiable
@@ -43,6 +44,8 @@ class Interval(PropagatedBound):
         return self._rigorous(model, box, y_B, REAL)
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
+        # SOUND: the box's dtype stands for the program's below.
+        check_alike(model, box.x_BCHW)
         return self._rigorous(model, box, y_B, DEPLOYED)
 
     def _rigorous(self, model: nn.Module, box: Box, y_B: Tensor, reading: Reading) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.bounds.base import Margins, PropagatedBound
 from zoo.boxes import Box, box
+from zoo.inputs import check_alike
 from zoo.propagation import (
     Reach,
     Source,
@@ -52,6 +53,8 @@ class StepwiseBound(PropagatedBound):
 
     def deployed(self, model: nn.Module, box: Box, y_B: Tensor) -> Tensor:
         check_certifiable(model)
+        # SOUND: the box's dtype stands for the program's below.
+        check_alike(model, box.x_BCHW)
         return self._rigorous(copy.deepcopy(model).double(), box, y_B)[1]
 
     def at(
