@@ -13,11 +13,12 @@ import pytest
 import torch
 from soundness.nets import predictions, random_images, random_net
 
-from zoo.bound_names import known_bound, parse_bound
+from zoo.bound_names import parse_bound
 from zoo.bounds import create_bound
 from zoo.boxes import box
 from zoo.certification import certify
 from zoo.errors import UsageError
+from zoo.fields import known_bound
 from zoo.recipes import load_recipe
 from zoo.recipes.schema import Recipe
 from zoo.relaxations import relaxations

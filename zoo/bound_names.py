@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zoo.errors import UsageError, unknown
-from zoo.registry import registered_names
-
-_SEE = "docs/bounds.md"
+from zoo.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -40,23 +37,6 @@ def parse_bound(name: str) -> BoundSpec:
         return BoundSpec(family)
     relaxation, *settings = rest
     return BoundSpec(family, relaxation, dict(_setting(name, text) for text in settings))
-
-
-def known_bound(name: str) -> str:
-    """The name of a bound that can be built, as it is; torch is imported for lines alone.
-
-    Raises:
-        UsageError: no bound or relaxation of that name, lines that the bound does not take, or
-            settings that they do not have.
-    """
-    spec, known = parse_bound(name), registered_names("zoo.bounds")
-    if spec.family not in known:
-        raise unknown("bound", spec.family, known, see=_SEE, error=UsageError)
-    if spec.relaxation is not None:
-        from zoo.bounds import create_bound
-
-        create_bound(name)
-    return name
 
 
 def _setting(name: str, text: str) -> tuple[str, float]:

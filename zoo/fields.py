@@ -17,9 +17,10 @@ from pydantic import (
     PlainSerializer,
 )
 
-from zoo.bound_names import known_bound
+from zoo.bound_names import parse_bound
 from zoo.eps import format_eps, parse_eps
-from zoo.registry import Registry
+from zoo.errors import UsageError, unknown
+from zoo.registry import Registry, registered_names
 
 
 class Strict(BaseModel):
@@ -45,6 +46,23 @@ def _not_nan(value: float) -> float:
     if math.isnan(value):
         raise ValueError("nan is not a value")
     return value
+
+
+def known_bound(name: str) -> str:
+    """The name of a bound that can be built, as it is; torch is imported for lines alone.
+
+    Raises:
+        UsageError: no bound or relaxation of that name, lines that the bound does not take, or
+            settings that they do not have.
+    """
+    spec, known = parse_bound(name), registered_names("zoo.bounds")
+    if spec.family not in known:
+        raise unknown("bound", spec.family, known, see="docs/bounds.md", error=UsageError)
+    if spec.relaxation is not None:
+        from zoo.bounds import create_bound
+
+        create_bound(name)
+    return name
 
 
 BoundName = Annotated[str, AfterValidator(known_bound)]

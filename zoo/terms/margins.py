@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
-from zoo.bound_names import known_bound
-from zoo.fields import BoundName, Strict, Weight, named
+from zoo.fields import BoundName, Strict, Weight, known_bound, named
 from zoo.terms.base import Knobs, Term, share_of
 
 if TYPE_CHECKING:
