@@ -59,6 +59,17 @@ def test_hooks_on_a_relu_are_seen():
         LooseInterval()(net, box(x_BCHW, 0.1), torch.tensor([0, 1]))
 
 
+@pytest.mark.parametrize("kind", ["pruned", "sorted"])
+def test_no_slopes_are_searched_for_through_ends_without_a_derivative(kind):
+    layers = random_net(kind, 1).layers
+    net = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), *layers)
+    x_BCHW = random_images(1, 4)
+    around, y_B = box(x_BCHW, 0.2), torch.tensor([0, 1, 2, 0])
+    assert create_bound("deepz")(net, around, y_B).isfinite().all()
+    with pytest.raises(UsageError, match="have no derivative"):
+        create_bound("alpha_deepz")(net, around, y_B)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_searched_zonotopes_never_prove_less_of_an_image(kind):
     better = 0

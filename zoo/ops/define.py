@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from zoo.errors import UsageError
 from zoo.ops import native
 
 
@@ -42,6 +43,22 @@ def zoo_op(
         return op
 
     return define
+
+
+def without_gradient(op: Any, of: str) -> None:
+    """Let derivatives through an op that has none be refused in plain words.
+
+    Args:
+        of: what it computes, of which layers.
+    """
+
+    def refuse(ctx: Any, *grads: Any) -> Any:
+        raise UsageError(
+            f"{of} have no derivative: nothing trains or searches for slopes through them\n"
+            "  certify by a bound that searches for none, interval or deepz say"
+        )
+
+    op.register_autograd(refuse)
 
 
 _references: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.errors import UsageError
 from zoo.ops.blocks import sign
-from zoo.ops.define import zoo_op
+from zoo.ops.define import without_gradient, zoo_op
 
 _BLOCK_ELEMENTS = 2**22  # of the (b, E) difference that the reference holds
 
@@ -227,3 +227,6 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     lower_BO = lower_BI.new_empty(lower_BI.shape[0], start.shape[0] - 1)
     return lower_BO, torch.empty_like(lower_BO)
+
+
+without_gradient(_linf_dist_sparse_bounds, "ends of pruned distances")

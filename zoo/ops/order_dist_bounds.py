@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.ops.blocks import blocks, check_operands, keep_float32_under_autocast
-from zoo.ops.define import zoo_op
+from zoo.ops.define import without_gradient, zoo_op
 from zoo.ops.linf_dist_bounds import gaps
 from zoo.ops.sort_dist import checked_order, ordered_sum
 
@@ -62,4 +62,5 @@ def _(lower_BI: Tensor, upper_BI: Tensor, w_OI: Tensor, v_K: Tensor) -> tuple[Te
     return lower_BO, torch.empty_like(lower_BO)
 
 
+without_gradient(_order_dist_bounds, "ends of sums of order statistics (SortDist)")
 keep_float32_under_autocast(_order_dist_bounds)
