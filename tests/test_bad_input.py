@@ -21,7 +21,7 @@ from zoo.bounds import bounds
 from zoo.boxes import box
 from zoo.errors import UsageError
 from zoo.inputs import fitting, logits_of
-from zoo.layers import LpDistConv2d
+from zoo.layers import CenterCrop, HalfSum, LpDistConv2d, Normalize
 from zoo.margins import margins_of
 from zoo.terms import View
 
@@ -150,6 +150,49 @@ def test_a_program_is_that_of_the_box_s_dtype(name):
     wide, y_B = box(x_BCHW.double(), 0.1), torch.tensor([0, 1])
     with pytest.raises((UsageError, RuntimeError)):
         bounds[name]().deployed(net, wide, y_B)
+
+
+@pytest.mark.parametrize("name", ["crown_ibp", "crown", "smooth_tight", "triangle", "best"])
+def test_no_images_go_through_maxima_and_convolved_distances(name):
+    pooled = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    x_BCHW, y_B = torch.zeros(0, 1, 2, 2), torch.zeros(0).long()
+    for net in (pooled.append(nn.Linear(2, 3)), random_net("distconv", 0)):
+        found = zoo.certify(net.eval(), x_BCHW, y_B, 0.1, bound=name)
+        assert len(found.certified_B) == 0
+
+
+def test_what_is_no_net_tensor_or_name_is_refused():
+    net, x_BCHW, y_B = net_of(), random_images(0, 2), torch.tensor([0, 1])
+    for given, words in (
+        (("a name", x_BCHW, y_B), "the model is a str"),
+        ((net.forward, x_BCHW, y_B), "the model is a method"),
+        ((net, x_BCHW.numpy(), y_B), "images must be a dense torch tensor, not a ndarray"),
+        ((net, x_BCHW, [0, 1]), "labels must be a dense torch tensor, not a list"),
+        ((net, x_BCHW.to_sparse(), y_B), "images must be a dense torch tensor"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            zoo.certify(*given, 0.1)
+        with pytest.raises(UsageError, match=words):
+            zoo.attack(*given, 0.1, steps=1)
+    with pytest.raises(UsageError, match="a bound goes by its name"):
+        zoo.certify(net, x_BCHW, y_B, 0.1, bound=None)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_a_layer_repeats_is_followed_by_no_linear_form():
+    net = nn.Sequential(Normalize([0.1, 0.2], 0.5), nn.Flatten(), nn.Linear(8, 3)).eval()
+    x_BCHW, y_B = random_images(0, 2), torch.tensor([0, 1])
+    for name in ("crown_ibp", "crown", "best", "triangle"):
+        with pytest.raises(UsageError, match="Normalize repeats an input of shape"):
+            zoo.certify(net, x_BCHW, y_B, 0.1, bound=name)
+
+
+def test_layers_refuse_sizes_that_they_would_misread():
+    with pytest.raises(UsageError, match="stride must be one whole number"):
+        LpDistConv2d(1, 2, 2, stride=(1, 2))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UsageError, match=r"dim is 1 \(channels\)"):
+        HalfSum(-1)
+    with pytest.raises(UsageError, match="a crop of 5 pixels"):
+        CenterCrop(5)(torch.rand(1, 1, 4, 4))
 
 
 def test_attacks_refuse_what_bounds_refuse():

@@ -69,6 +69,8 @@ def test_settings_reach_the_lines():
         ("smooth_tight:zero", "smooth_tight takes no lines of one's choice"),
         ("deepz:adaptive", "a zonotope takes two lines of one slope\n  these have one: box, diag"),
         ("crown:soft:kappa=1", "unexpected keyword argument 'kappa'"),
+        ("crown:soft:name=3", "'name=3' is no setting"),
+        ("crown:soft:gamma=3:gamma=4", "has a setting twice"),
         ("crown:soft:gamma", "'gamma' is no setting\n  write one as setting=number"),
         ("crown:soft:gamma=0", "gamma must be finite and > 0, not 0.0"),
         ("deepz:slanted:kappa=nan", r"kappa must lie in \[0, 1\], not nan"),

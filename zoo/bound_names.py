@@ -30,18 +30,23 @@ def parse_bound(name: str) -> BoundSpec:
     BoundSpec(family='crown_ibp', relaxation='soft', settings={'gamma': 10.0})
 
     Raises:
-        UsageError: a setting that is no number.
+        UsageError: a setting that is no number, or that is there twice.
     """
     family, *rest = name.split(":")
     if not rest:
         return BoundSpec(family)
-    relaxation, *settings = rest
-    return BoundSpec(family, relaxation, dict(_setting(name, text) for text in settings))
+    relaxation, *texts = rest
+    settings = [_setting(name, text) for text in texts]
+    if len(dict(settings)) < len(settings):
+        raise UsageError(f"bound {name!r} has a setting twice")
+    return BoundSpec(family, relaxation, dict(settings))
 
 
 def _setting(name: str, text: str) -> tuple[str, float]:
     key, _, value = text.partition("=")
     try:
+        if key == "name":  # as what it is a setting of is called
+            raise ValueError
         return key, float(value)
     except ValueError:
         raise UsageError(

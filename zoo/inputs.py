@@ -34,12 +34,28 @@ def check_pixels(x_BCHW: Tensor) -> None:
         )
 
 
+def check_model(model: object) -> None:
+    """Refuse what is no net: a name, a function."""
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"the model is a {type(model).__name__}, not a torch.nn.Module\n"
+            "  zoo.load(name) gives a published one"
+        )
+
+
 def check_batch(model: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> None:
     """Refuse images or labels that do not fit the model.
 
     Raises:
         UsageError: what does not fit, and what would.
     """
+    check_model(model)
+    for what, given in (("images", x_BCHW), ("labels", y_B)):
+        if not isinstance(given, Tensor) or given.layout != torch.strided:
+            raise UsageError(
+                f"{what} must be a dense torch tensor, not a {type(given).__name__}\n"
+                "  torch.as_tensor makes one of an array or a list"
+            )
     check_pixels(x_BCHW)
     wanted = getattr(model, "input_shape", None)
     if wanted is not None and tuple(x_BCHW.shape[1:]) != tuple(wanted):

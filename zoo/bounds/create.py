@@ -17,6 +17,8 @@ def create_bound(name: str) -> Bound:
         UsageError: no bound, relaxation or setting of that name; a bound that takes no lines, or
             not these.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"a bound goes by its name, as in docs/bounds.md, not by {name!r}")
     spec = parse_bound(name)
     if spec.relaxation is None:
         return bounds[spec.family]()

@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.errors import UsageError
 from zoo.layers.selection import enter_regrouping, enter_selection
 from zoo.rules import describe
 from zoo.rules.describe import Description
@@ -25,6 +26,9 @@ class CenterCrop(nn.Module):
         self.size = size
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        # SOUND: a slice that begins before the image would take other pixels than it says.
+        if self.size > min(x_BCHW.shape[2:]):
+            raise UsageError(f"a crop of {self.size} pixels of {tuple(x_BCHW.shape[2:])}")
         top, left = ((length - self.size) // 2 for length in x_BCHW.shape[2:])
         return x_BCHW[:, :, top : top + self.size, left : left + self.size]
 

@@ -26,6 +26,8 @@ class _Half(nn.Module, ABC):
 
     def __init__(self, dim: int):
         super().__init__()
+        if dim not in (1, 2, 3):
+            raise UsageError(f"dim is 1 (channels), 2 (rows) or 3 (columns), not {dim}")
         self.dim = dim
 
     @abstractmethod
@@ -94,7 +96,9 @@ def _(layer: HalfDifference, lower: Tensor, upper: Tensor, reading: Reading = NA
 def _(layer: HalfSum | HalfDifference, x: Tensor | None = None) -> Affine:
     # SOUND: a sum or difference is rounded once, and halving rounds subnormal numbers alone.
     second = 0.5 if isinstance(layer, HalfSum) else -0.5
-    return Affine(layer.weighed, torch.tensor([0.5, second]), None, 2)
+    half = torch.tensor([0.5, second])
+    # They are halved once they are added.
+    return Affine(layer.weighed, half, None, 2, passing=lambda x: layer.weighed(x, 2 * half.abs()))
 
 
 @forward_error.register(HalfSum, HalfDifference)

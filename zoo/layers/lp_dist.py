@@ -124,6 +124,9 @@ class LpDistConv2d(LpDist):
         bias: bool = False,
         identity: bool = False,
     ):
+        for name, value in (("kernel_size", kernel_size), ("stride", stride), ("padding", padding)):
+            if not isinstance(value, int):
+                raise UsageError(f"LpDistConv2d: {name} must be one whole number, not {value!r}")
         shape = (num_out, num_in, kernel_size, kernel_size)
         super().__init__(shape, bias=bias, identity=identity)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
@@ -217,7 +220,8 @@ def _(layer: LpDist, ends: Ends, rigorous: bool) -> Picks:
 def _entries(layer: LpDist, x: Tensor, at_NO: Tensor) -> Tensor:
     """Which entries of one flattened input the places in its rows are; -1 in a border."""
     # In float64, which holds them exactly and which rows are made of.
-    place = torch.arange(x[0].numel(), dtype=torch.float64, device=x.device).view(1, *x.shape[1:])
+    shape = x.shape[1:]
+    place = torch.arange(shape.numel(), dtype=torch.float64, device=x.device).view(1, *shape)
     place_LI = layer.rows(place, border=-1.0).long()
     row_N1 = torch.arange(len(at_NO), device=x.device)[:, None] % len(place_LI)
     return place_LI[row_N1, at_NO]

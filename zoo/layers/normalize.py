@@ -78,7 +78,12 @@ def _(layer: Normalize, x: Tensor | None = None) -> Affine:
     scale = 1 / layer.std
     bias_C11 = rearrange(-layer.mean_C * scale, "c -> c 1 1")
     # SOUND: two roundings of the program, two of the weights here.
-    return Affine(torch.mul, scale, bias_C11, 4, pulled_by_scale)
+
+    def passing(size: Tensor) -> Tensor:
+        mean_C11 = rearrange(layer.mean_C.abs(), "c -> c 1 1")
+        return (size + mean_C11) * scale.clamp_min(1)
+
+    return Affine(torch.mul, scale, bias_C11, 4, pulled_by_scale, passing=passing)
 
 
 @forward_error.register(Normalize)

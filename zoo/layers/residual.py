@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import UsageError
 from zoo.rounding import FLUSH, NAIVE, Ends, Reading, Zonotope, largest, unit_roundoff
 from zoo.rounding.backward import Ledger
 from zoo.rules import Pulled, describe, drift, enclose, enter_expand, interval
@@ -20,10 +21,24 @@ from zoo.rules.pull import Relax, enter_linear
 
 
 class Add(nn.Module):
-    """y = a + b, rounded once."""
+    """y = a + b of one shape, rounded once.
+
+    Raises:
+        UsageError: values of two shapes.
+    """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        _check_shapes(a, b)
         return a + b
+
+
+def _check_shapes(a: Tensor, b: Tensor) -> None:
+    # SOUND: torch repeats the smaller one, and a form of the sum is no form of that.
+    if a.shape[1:] != b.shape[1:]:
+        raise UsageError(
+            f"branches make values of shapes {tuple(a.shape[1:])} and {tuple(b.shape[1:])}: "
+            "a residual sum adds two of one shape"
+        )
 
 
 class Residual(nn.Module):
@@ -58,6 +73,7 @@ def _(
     upper_b: Tensor,
     reading: Reading = NAIVE,
 ) -> Ends:
+    _check_shapes(lower_a, lower_b)
     return reading.step(lower_a + lower_b, upper_a + upper_b)
 
 
@@ -85,4 +101,5 @@ def _(layer: Residual, name: str = "") -> Description:
 
 @enclose.register(Add)
 def _(layer: Add, zonotopes: Sequence[Zonotope], *_: object) -> Zonotope:
+    _check_shapes(zonotopes[0].centre, zonotopes[1].centre)
     return zonotopes[0] + zonotopes[1]

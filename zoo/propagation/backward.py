@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from zoo.errors import UsageError
 from zoo.propagation.steps import Step
 from zoo.relaxations import Slopes
 from zoo.rounding import NAIVE, REAL, Ends, largest, mid_rad
@@ -58,6 +59,7 @@ def lower_bounds(
             found = pull(step.layer, row, taken, partial(source, i), ledger)
         total_BS = total_BS + found.constant_BS
         for j, own in zip(step.inputs, found.rows, strict=True):
+            _check_shape(step, own, ends[j])
             if j in pending:
                 pending[j] = pending[j] + own
                 ledger.record(pending[j], largest(*ends[j])[:, None])
@@ -65,6 +67,17 @@ def lower_bounds(
                 pending[j] = own
     lowest_BS = _minimum(pending[0], ends[0], ledger)
     return total_BS + lowest_BS - ledger.slack()
+
+
+def _check_shape(step: Step, rows: Tensor, ends: Ends) -> None:
+    # SOUND: where a layer repeats its input, rows over what it makes are not rows over that.
+    made, taken = tuple(rows.shape[2:]), tuple(ends[0].shape[1:])
+    if made != taken:
+        raise UsageError(
+            f"layer {type(step.layer).__name__} repeats an input of shape {taken} to {made}, which "
+            "linear forms do not follow\n"
+            "  make the layer as large as its input"
+        )
 
 
 def _minimum(rows: Tensor, box: Ends, ledger: Ledger) -> Tensor:

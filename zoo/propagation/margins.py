@@ -5,13 +5,14 @@ Shapes: B batch, K classes; other tensors have the shape of a value, with the ba
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.inputs import check_labels
 from zoo.propagation.backward import margins_by_rows
 from zoo.propagation.reach import Reach
-from zoo.rounding import NAIVE, Ends
+from zoo.rounding import NAIVE, Ends, next_down
 
 
 def interval_margins(reach: Reach, y_B: Tensor) -> Tensor:
@@ -40,6 +41,10 @@ def interval_margins(reach: Reach, y_B: Tensor) -> Tensor:
         lower_BK, upper_BK = logits
         # SOUND: a - b > 0 in floating point if and only if a > b, as subnormals are kept.
         margins_BK = lower_BK.gather(1, y_B[:, None]) - upper_BK
+        if reach.rigorous:
+            # SOUND: where a difference is rounded, which none is below the normal range.
+            rounded_BK = margins_BK.abs() > torch.finfo(margins_BK.dtype).tiny
+            margins_BK = torch.where(rounded_BK, next_down(margins_BK), margins_BK)
     return margins_BK.scatter(1, y_B[:, None], 0.0)
 
 

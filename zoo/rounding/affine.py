@@ -45,6 +45,8 @@ class Affine:
         pulled: transpose of the product in x; derived from it where None.
         bias_size: at least the sizes of all numbers that the program adds up to the bias; |bias|
             where None.
+        passing: at least the sizes of all numbers that the program meets on its way, for inputs so
+            large; the magnitude where None. A mean is summed before it is divided.
     """
 
     product: Callable[[Tensor, Tensor], Tensor]
@@ -53,6 +55,7 @@ class Affine:
     num_terms: int
     pulled: Pull | None = None
     bias_size: Tensor | None = None
+    passing: Callable[[Tensor], Tensor] | None = None
 
     def to(self, dtype: torch.dtype) -> Affine:
         """The same layer with its tensors in a dtype."""
@@ -103,6 +106,11 @@ class Affine:
         if self.bias is None:
             return out
         return out + (self.bias.abs() if self.bias_size is None else self.bias_size)
+
+    def reached(self, largest: Tensor) -> Tensor:
+        """At least the size of anything that the program computes of inputs so large."""
+        magnitude = self.magnitude(largest)
+        return magnitude if self.passing is None else magnitude.maximum(self.passing(largest))
 
     def pull(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
         """Coefficients of the forms <row, W x> over inputs x of a shape: W^T row for each row."""

@@ -60,7 +60,7 @@ def largest_entries(layer: nn.MaxPool2d, ends: Ends) -> Picks:
     _check_windows(layer, lower)
     best, at = _pooled(layer, lower)
     upper_BCKhw = _windows(layer, upper, at.shape[2:], -math.inf)
-    place_HW = torch.arange(lower[0, 0].numel(), device=at.device, dtype=torch.float64)
+    place_HW = torch.arange(lower.shape[2:].numel(), device=at.device, dtype=torch.float64)
     place_HW = rearrange(place_HW, "(h w) -> 1 1 h w", h=lower.shape[2])
     place_K = _windows(layer, place_HW, at.shape[2:], -1.0)
     others = torch.where(place_K == at[:, :, None], -math.inf, upper_BCKhw).amax(2)

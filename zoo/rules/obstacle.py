@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zoo.errors import IntegrityError, UsageError
+from zoo.inputs import check_model
 
 
 @singledispatch
@@ -28,6 +29,7 @@ def check_certifiable(model: nn.Module) -> None:
         UsageError: train mode, a layer's own obstacle, or tensors of several dtypes.
         IntegrityError: a weight or buffer that is not finite.
     """
+    check_model(model)
     for name, layer in model.named_modules():
         where = f"layer {name or 'model'} ({type(layer).__name__})"
         if layer.training:

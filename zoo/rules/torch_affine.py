@@ -67,6 +67,19 @@ def _(layer: nn.Conv2d, x: Tensor | None = None) -> Affine:
     return Affine(product, layer.weight, bias, num_terms, None if shape is None else shape.pull)
 
 
+@obstacle.register(nn.BatchNorm1d)
+@obstacle.register(nn.BatchNorm2d)
+def _(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> str | None:
+    tiny = torch.finfo(torch.float32).tiny
+    # SOUND: below that, var + eps is another number in the program, or 0.
+    if 0 < layer.eps < tiny or layer.eps < 0:
+        return f"its eps {layer.eps} is no normal float32 number"
+    var_C = layer.running_var
+    if var_C is not None and not bool((var_C.double() + layer.eps >= tiny).all()):
+        return "a variance plus eps is negative, 0 or nearly so"
+    return None
+
+
 @enter_affine(nn.BatchNorm1d, nn.BatchNorm2d)
 def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine:
     """(x - mean) / sqrt(var + e) * weight + bias, of running statistics or those of a clean x."""
@@ -78,12 +91,18 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
     else:
         var_C, mean_C = layer.running_var, layer.running_mean
     scale_C = (var_C + layer.eps).rsqrt()
-    bias_C = torch.zeros_like(scale_C)
+    bias_C, most_C = torch.zeros_like(scale_C), scale_C.detach().clamp_min(1)
     if layer.affine:
+        most_C = most_C * layer.weight.detach().abs().clamp_min(1)
         scale_C, bias_C = scale_C * layer.weight, layer.bias
     shift_C = mean_C * scale_C
     rows = isinstance(layer, nn.BatchNorm1d)
     spread = (lambda c: c) if rows else _by_channel
+
+    def passing(size: Tensor) -> Tensor:
+        # In whatever order a program shifts, scales and weighs.
+        return (size + spread(mean_C.abs())).clamp_min(1) * spread(most_C) + spread(bias_C.abs())
+
     return Affine(
         _scaled_rows if rows else torch.mul,
         spread(scale_C),
@@ -91,6 +110,7 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor | None = None) -> Affine
         _BATCH_NORM_TERMS,
         pulled_by_scale,
         spread(bias_C.abs() + shift_C.abs()),
+        passing,
     )
 
 
@@ -109,7 +129,7 @@ def _scaled_rows(x_BC: Tensor, scale_C: Tensor) -> Tensor:
     if x_BC.ndim != 2:
         raise UsageError(
             f"BatchNorm1d has rules for inputs (B, C) alone, not {tuple(x_BC.shape)}\n"
-            "  put a BatchNorm2d behind nn.Unflatten in its place"
+            "  put a BatchNorm2d behind a Conv2d in its place"
         )
     return x_BC * scale_C
 
@@ -130,7 +150,15 @@ def _(layer: nn.AvgPool2d, x: Tensor | None = None) -> Affine:
     size = layer.kernel_size
     height, width = (size, size) if isinstance(size, int) else size
     # A window at the border may have fewer terms and another divisor, all of them positive.
-    return Affine(lambda x, _: layer(x), torch.ones(()), None, height * width + 1)
+    most = max(height * width, layer.divisor_override or 1)
+    return _mean(layer, height * width + 1, most)
+
+
+def _mean(layer: nn.Module, num_terms: int, most: int) -> Affine:
+    """Of sums that are divided by no more than that, once they are added up."""
+    return Affine(
+        lambda x, _: layer(x), torch.ones(()), None, num_terms, passing=lambda x: most * layer(x)
+    )
 
 
 @enter_shaped(nn.AdaptiveAvgPool2d)
@@ -143,7 +171,7 @@ def _(layer: nn.AdaptiveAvgPool2d, shape: Sequence[int]) -> Affine:
         for count, size in zip(parts, shape[1:], strict=True)
     )
     # SOUND: the program may divide by the height and by the width.
-    return Affine(lambda x, _: layer(x), torch.ones(()), None, height * width + 2)
+    return _mean(layer, height * width + 2, height * width)
 
 
 def _largest_part(size: int, count: int) -> int:

@@ -141,6 +141,14 @@ def layers(x_BCHW: Tensor) -> Iterator[str]:
         "statistics of the batch in eval mode": nn.Sequential(
             nn.BatchNorm2d(1, track_running_stats=False), flat, linear
         ),
+        "branches of two shapes": nn.Sequential(
+            nn.Conv2d(1, 2, 1),
+            Branches(nn.Conv2d(2, 2, 2, stride=2), nn.Conv2d(2, 2, 1)),
+            *(flat, nn.Linear(8, 3)),
+        ),
+        "a variance that is 0 in the program": nn.Sequential(
+            nn.BatchNorm2d(1, eps=1e-50), flat, linear
+        ),
         "another padding": nn.Sequential(
             nn.Conv2d(1, 3, 2, padding=1, padding_mode="reflect"), flat, nn.Linear(27, 3)
         ),
