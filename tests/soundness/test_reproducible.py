@@ -67,7 +67,7 @@ def test_verdicts_are_the_same_in_any_batch_thread_or_kernel(times, tally, kerne
     line = tally("batches, threads, kernels", "other verdicts", "other logits")
     # The reference is slow: a part of a large split tells as much.
     plan = [
-        (name, total if total < 1000 and size > 1 else times(300, 30), threads, size)
+        (name, total if total < 1000 and size > 1 else times(300, 10), threads, size)
         for name, total in available().items()
         for threads, size in SETTINGS[: times(4, 2)]
     ]
