@@ -55,7 +55,7 @@ def test_digits_folders_agree_on_every_image():
 
 def test_mnist_folders_agree_on_their_first_images(times):
     mnist()
-    folders, n = sorted((ROOT / "weights").glob("*mnist*")), times(300, 60)
+    folders, n = sorted((ROOT / "weights").glob("*mnist*")), times(300, 20)
     out = check(*folders, "--limit", n, "--exact", 0)
     assert out.count(f"{n} images, {n} agree") == len(folders) > 0
 

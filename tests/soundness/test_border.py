@@ -11,7 +11,7 @@ from soundness.nets import KINDS, RELAXED, RELAXED_ALIKE, predictions, random_im
 
 IMAGES = 32
 # Nets a kind: a border of the Lipschitz bound is a formula, one of the interval bound a search.
-NETS = {"lipschitz": (3500, 20), "interval": (160, 1)}
+NETS = {"lipschitz": (3500, 12), "interval": (160, 1)}
 # How many times fewer of these: they cost more.
 FEWER = {"sorted": 3, "contracted": 3, "mixed": 3, "average": 6, "stem": 3}
 CASES = [
