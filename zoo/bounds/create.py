@@ -22,9 +22,8 @@ def create_bound(name: str) -> Bound:
     spec = parse_bound(name)
     if spec.relaxation is None:
         return bounds[spec.family]()
-    fitting = [own for own, kind in bounds.items() if "lines" in signature(kind).parameters]
-    if spec.family not in fitting:
-        bounds[spec.family]  # or there is none of that name
+    if not _takes_lines(bounds[spec.family]):
+        fitting = (own for own, kind in bounds.items() if _takes_lines(kind))
         raise UsageError(
             f"bound {name!r}: {spec.family} takes no lines of one's choice\n"
             f"  these do: {', '.join(fitting)}"
@@ -33,3 +32,7 @@ def create_bound(name: str) -> Bound:
     bound = bounds.build({"name": spec.family, "lines": lines})
     bound.name = name
     return bound
+
+
+def _takes_lines(kind: type[Bound]) -> bool:
+    return "lines" in signature(kind).parameters

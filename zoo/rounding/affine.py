@@ -107,9 +107,12 @@ class Affine:
             return out
         return out + (self.bias.abs() if self.bias_size is None else self.bias_size)
 
-    def reached(self, largest: Tensor) -> Tensor:
-        """At least the size of anything that the program computes of inputs so large."""
-        magnitude = self.magnitude(largest)
+    def reached(self, largest: Tensor, magnitude: Tensor) -> Tensor:
+        """At least the size of anything that the program computes of inputs so large.
+
+        Args:
+            magnitude: of these inputs, which costs a product.
+        """
         return magnitude if self.passing is None else magnitude.maximum(self.passing(largest))
 
     def pull(self, rows: Tensor, shape: Sequence[int]) -> Tensor:

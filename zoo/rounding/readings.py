@@ -134,8 +134,9 @@ class _Deployed(Reading):
         program, wide = lower.dtype, layer.to(torch.float64)
         mid, radius = mid_rad(lower.double(), upper.double())
         size = mid.abs() + radius
-        slack = deployed_slack(layer.num_terms, wide.magnitude(size), program)
-        slack = _where_it_fits(wide.reached(size) + slack, slack, program)
+        magnitude = wide.magnitude(size)
+        slack = deployed_slack(layer.num_terms, magnitude, program)
+        slack = _where_it_fits(wide.reached(size, magnitude) + slack, slack, program)
         centre, spread = wide.centre(mid), wide.radius(radius)
         return cast_down(centre - spread - slack, program), cast_up(
             centre + spread + slack, program
@@ -154,7 +155,8 @@ class _Deployed(Reading):
         largest_BI = mid_BI.abs() + radius_BI
         magnitude_BK = wide.magnitude(largest_BI)
         error_BK = deployed_error(layer.num_terms, magnitude_BK, program)
-        error_BK = _where_it_fits(wide.reached(largest_BI) + error_BK, error_BK, program)
+        reached_BK = wide.reached(largest_BI, magnitude_BK)
+        error_BK = _where_it_fits(reached_BK + error_BK, error_BK, program)
         pair = wide.differences(y_B)
         slack_BK = real_slack(pair.num_terms, pair.magnitude(largest_BI))
         # SOUND: both logits are rounded, so both errors count; 1.01 in them covers this sum.

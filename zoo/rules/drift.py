@@ -31,8 +31,9 @@ def _(
 def affine_drift(affine: Affine, error: Tensor, ends: Ends, program: torch.dtype) -> Tensor:
     """|W| e, and the rounding of sums at inputs that may be e larger than the exact ones."""
     size = largest(*ends) + error
-    own = deployed_error(affine.num_terms, affine.magnitude(size), program)
+    magnitude = affine.magnitude(size)
+    own = deployed_error(affine.num_terms, magnitude, program)
     # SOUND: a sum that may overflow on the way has no bound; NaN certifies nothing.
-    fits = affine.reached(size) + own < torch.finfo(program).max
+    fits = affine.reached(size, magnitude) + own < torch.finfo(program).max
     # 1.01 for the rounding of these sums themselves, in float64.
     return torch.where(fits, 1.01 * affine.radius(error) + own, torch.nan)
